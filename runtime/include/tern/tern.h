@@ -1,0 +1,325 @@
+/* The C interface of the Tern runtime.
+ *
+ *   tern_runtime   settings shared by models: default thread count, allocator, log callback
+ *   tern_model     one loaded artifact; immutable; any number of threads may use it at once
+ *   tern_session   slots with their KV caches, an arena and worker threads; one thread at a time
+ *   tern_generation  sampling state of one slot; belongs to its session
+ *
+ * Loading a .tern file runs the machine code inside it: load only files you trust.
+ *
+ * Conventions
+ *   - Functions that can fail return tern_status and fill *error if it is not NULL. On failure
+ *     outputs are left untouched, except that created handles are set to NULL.
+ *   - Structs that may grow begin with struct_size; set them up with the TERN_..._INIT macros,
+ * which also hold the defaults. Info structs that the library fills are set up the same way.
+ *   - A handle is destroyed through a pointer to it, which becomes NULL; destroying NULL does
+ * nothing. A model keeps its runtime alive and a session its model: handles may be destroyed in any
+ * order.
+ *   - After tern_session_create no function on the session, nor tokenizing or detokenizing,
+ *     allocates memory.
+ *   - Strings are UTF-8. The library has no global state and never calls abort or exit on input.
+ */
+#ifndef TERN_TERN_H
+#define TERN_TERN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(TERN_SHARED)
+#define TERN_API __attribute__((visibility("default")))
+#else
+#define TERN_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Status ---------------------------------------------------------------------------------- */
+
+typedef enum tern_status {
+  TERN_OK = 0,
+  TERN_INVALID_ARGUMENT = 1, /* the call breaks this header's contract */
+  TERN_INVALID_ARTIFACT = 2, /* damaged, hostile or not an artifact */
+  TERN_UNSUPPORTED = 3,      /* well formed, but not implemented by this runtime */
+  TERN_WRONG_CPU = 4,        /* no variant in the artifact runs on this CPU */
+  TERN_OUT_OF_MEMORY = 5,
+  TERN_IO_ERROR = 6,
+  TERN_OUT_OF_RANGE = 7, /* token, position, slot or count beyond a limit */
+  TERN_CANCELLED = 8,
+  TERN_NOT_FOUND = 9,        /* the artifact has no such part */
+  TERN_BUFFER_TOO_SMALL = 10 /* the needed size was stored */
+} tern_status;
+
+/* What went wrong, in the caller's storage. Set up with TERN_ERROR_INIT. */
+typedef struct tern_error {
+  size_t struct_size;
+  tern_status status;
+  char message[256]; /* one line: what was found, what was expected, what to do */
+} tern_error;
+#define TERN_ERROR_INIT {sizeof(tern_error), TERN_OK, {0}}
+
+/* Static strings. */
+TERN_API const char *tern_version(void);
+TERN_API const char *tern_status_name(tern_status status);
+
+/* ---- Runtime --------------------------------------------------------------------------------- */
+
+typedef struct tern_runtime tern_runtime;
+
+typedef enum tern_log_level { TERN_LOG_INFO = 0, TERN_LOG_WARNING = 1 } tern_log_level;
+
+typedef struct tern_runtime_options {
+  size_t struct_size;
+  /* Default of tern_session_options.threads; 0: the CPUs this process may run on. */
+  uint32_t threads;
+  /* Memory for everything but file mappings and code. NULL: anonymous mappings and malloc. Both
+   * must be thread-safe; allocate returns `size` bytes aligned to `alignment`, or NULL. */
+  void *(*allocate)(void *context, size_t size, size_t alignment);
+  void (*deallocate)(void *context, void *memory, size_t size);
+  void *allocator_context;
+  /* One line without newline, from the thread that made the call. NULL: silent. */
+  void (*log)(void *context, tern_log_level level, const char *message);
+  void *log_context;
+} tern_runtime_options;
+#define TERN_RUNTIME_OPTIONS_INIT {sizeof(tern_runtime_options), 0, NULL, NULL, NULL, NULL, NULL}
+
+/* options may be NULL. */
+TERN_API tern_status tern_runtime_create(const tern_runtime_options *options,
+                                         tern_runtime **runtime, tern_error *error);
+TERN_API void tern_runtime_destroy(tern_runtime **runtime);
+
+/* ---- Model ----------------------------------------------------------------------------------- */
+
+typedef struct tern_model tern_model;
+
+typedef enum tern_weights_mode {
+  TERN_WEIGHTS_AUTO = 0,
+  TERN_WEIGHTS_MAP = 1,   /* used in place from the file mapping or the caller's memory */
+  TERN_WEIGHTS_COPY = 2,  /* read into private memory backed by 2 MB pages where possible */
+  TERN_WEIGHTS_STREAM = 3 /* at most stream_bytes resident: not implemented, TERN_UNSUPPORTED */
+} tern_weights_mode;
+
+typedef struct tern_model_options {
+  size_t struct_size;
+  tern_weights_mode weights;
+  uint64_t stream_bytes;
+  /* Use this variant (e.g. "x86_64-avx2") instead of the first that the CPU supports. */
+  const char *target;
+} tern_model_options;
+#define TERN_MODEL_OPTIONS_INIT {sizeof(tern_model_options), TERN_WEIGHTS_AUTO, 0, NULL}
+
+/* Load an artifact: verify the structure, table and code digests, pick a variant, map code and
+ * weights. options may be NULL. The file or memory must not change while the model lives. load_file
+ * opens and closes the path itself. load_memory   data stays the caller's and must outlive the
+ * model; it is used in place where it is aligned to 64 bytes, else (AUTO) copied. load_fd `length`
+ * bytes at `offset` of an open file; the descriptor may be closed afterwards. load_callback
+ * read(context, offset, size, destination) stores exactly `size` bytes and returns 0; called only
+ * during the load; weights are always copied. */
+TERN_API tern_status tern_model_load_file(tern_runtime *runtime, const char *path,
+                                          const tern_model_options *options, tern_model **model,
+                                          tern_error *error);
+TERN_API tern_status tern_model_load_memory(tern_runtime *runtime, const void *data, size_t size,
+                                            const tern_model_options *options, tern_model **model,
+                                            tern_error *error);
+TERN_API tern_status tern_model_load_fd(tern_runtime *runtime, int fd, uint64_t offset,
+                                        uint64_t length, const tern_model_options *options,
+                                        tern_model **model, tern_error *error);
+typedef int (*tern_read_callback)(void *context, uint64_t offset, size_t size, void *destination);
+TERN_API tern_status tern_model_load_callback(tern_runtime *runtime, tern_read_callback read,
+                                              void *context, uint64_t length,
+                                              const tern_model_options *options, tern_model **model,
+                                              tern_error *error);
+TERN_API void tern_model_destroy(tern_model **model);
+
+/* Checks what loading checks, every variant's code, and the digest of every weight unit, without
+ * mapping anything executable. */
+TERN_API tern_status tern_verify_file(tern_runtime *runtime, const char *path, tern_error *error);
+
+typedef struct tern_model_info {
+  size_t struct_size;
+  uint32_t vocabulary_size;
+  uint32_t context_length; /* the model's own */
+  uint32_t max_batch;      /* most rows in one tern_forward */
+  uint32_t max_wanted;     /* most rows that may want logits in one tern_forward */
+  uint32_t variant_count;
+  uint32_t kernel_count; /* of the chosen variant */
+  uint32_t has_tokenizer;
+  uint32_t has_chat_template;
+  const char *target; /* chosen variant; lives as long as the model */
+  uint64_t file_bytes;
+  uint64_t code_bytes;
+  uint64_t weight_bytes;           /* all units */
+  uint64_t mapped_weight_bytes;    /* of these, used in place rather than copied */
+  uint64_t weight_bytes_per_token; /* read for one decoded token */
+  uint64_t arena_bytes;
+  uint64_t arena_lower_bound;
+  uint64_t kv_bytes_per_token;
+} tern_model_info;
+#define TERN_MODEL_INFO_INIT                                                                       \
+  {sizeof(tern_model_info), 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, 0, 0}
+TERN_API tern_status tern_model_get_info(const tern_model *model, tern_model_info *info,
+                                         tern_error *error);
+
+/* Metadata value by key, or NULL; and by index (NULL, NULL past the end). Live as long as the
+ * model. */
+TERN_API const char *tern_model_metadata(const tern_model *model, const char *key);
+TERN_API void tern_model_metadata_at(const tern_model *model, size_t index, const char **key,
+                                     const char **value);
+
+/* ---- Text ------------------------------------------------------------------------------------
+ * All fail with TERN_NOT_FOUND if the artifact has no tokenizer (or no known chat template). Where
+ * the result does not fit, *count or *size receives the needed number and TERN_BUFFER_TOO_SMALL
+ * returns. */
+
+enum {
+  TERN_TOKENIZE_NO_BOS = 1,          /* leave out the model's begin / end tokens */
+  TERN_TOKENIZE_NO_PARSE_SPECIAL = 2 /* text such as "<|im_end|>" is plain text */
+};
+TERN_API tern_status tern_tokenize(const tern_model *model, const char *text, size_t text_size,
+                                   uint32_t flags, int32_t *tokens, size_t capacity, size_t *count,
+                                   tern_error *error);
+
+/* Not zero-terminated. Invalid byte sequences come out as they are. */
+TERN_API tern_status tern_detokenize(const tern_model *model, const int32_t *tokens, size_t count,
+                                     char *text, size_t capacity, size_t *size, tern_error *error);
+
+typedef struct tern_chat_message {
+  const char *role; /* "system", "user" or "assistant" */
+  const char *content;
+} tern_chat_message;
+/* Renders messages and the opening of the assistant's next turn. Not zero-terminated. */
+TERN_API tern_status tern_chat_render(const tern_model *model, const tern_chat_message *messages,
+                                      size_t message_count, char *text, size_t capacity,
+                                      size_t *size, tern_error *error);
+
+/* 1 if the token ends a generation, 0 if not or without a tokenizer. */
+TERN_API int tern_token_is_end(const tern_model *model, int32_t token);
+
+/* ---- Session --------------------------------------------------------------------------------- */
+
+typedef struct tern_session tern_session;
+
+typedef struct tern_session_options {
+  size_t struct_size;
+  uint32_t slots;   /* independent sequences; at least 1 */
+  uint32_t context; /* positions per slot; 0: the smaller of the model's length and 4096 */
+  uint32_t threads; /* 0: the runtime's default; 1: no worker threads */
+} tern_session_options;
+#define TERN_SESSION_OPTIONS_INIT {sizeof(tern_session_options), 1, 0, 0}
+
+/* Bytes a session with these options takes beside the mapped weights. */
+typedef struct tern_memory_estimate {
+  size_t struct_size;
+  uint64_t kv_bytes;
+  uint64_t arena_bytes;
+  uint64_t scratch_bytes; /* all workers */
+  uint64_t sampling_bytes;
+  uint64_t other_bytes; /* logits, pointer tables, code, history */
+  uint64_t total_bytes;
+} tern_memory_estimate;
+#define TERN_MEMORY_ESTIMATE_INIT {sizeof(tern_memory_estimate), 0, 0, 0, 0, 0, 0}
+TERN_API tern_status tern_session_estimate(const tern_model *model,
+                                           const tern_session_options *options,
+                                           tern_memory_estimate *estimate, tern_error *error);
+
+/* options may be NULL. */
+TERN_API tern_status tern_session_create(tern_model *model, const tern_session_options *options,
+                                         tern_session **session, tern_error *error);
+TERN_API void tern_session_destroy(tern_session **session);
+
+/* Rows of one call. Rows of one slot have consecutive positions, the first at most the slot's
+ * length; a lower first position truncates the slot there. Anything else is an error found before
+ * anything is written. Arrays are the caller's and only read during the call. */
+typedef struct tern_batch {
+  size_t struct_size;
+  size_t rows;              /* 1 .. max_batch */
+  const int32_t *tokens;    /* [rows] */
+  const int32_t *positions; /* [rows]; NULL: follow the slot's length */
+  const int32_t *slots;     /* [rows]; NULL: slot 0 */
+  const uint8_t *want;      /* [rows], non-zero: logits; NULL: the last row only */
+} tern_batch;
+#define TERN_BATCH_INIT {sizeof(tern_batch), 0, NULL, NULL, NULL, NULL}
+
+/* Row r of the result is logits[r * stride] .. [r * stride + vocabulary_size - 1], for the wanted
+ * rows in the order of the batch. Valid until the session's next call. */
+typedef struct tern_logits {
+  size_t struct_size;
+  const float *logits;
+  size_t rows;
+  size_t stride;
+} tern_logits;
+#define TERN_LOGITS_INIT {sizeof(tern_logits), NULL, 0, 0}
+
+/* Blocks until done. result may be NULL. */
+TERN_API tern_status tern_forward(tern_session *session, const tern_batch *batch,
+                                  tern_logits *result, tern_error *error);
+
+/* Number of positions a slot holds; 0 for a slot that does not exist. */
+TERN_API uint32_t tern_slot_length(const tern_session *session, uint32_t slot);
+/* Forgets positions >= length. */
+TERN_API tern_status tern_slot_truncate(tern_session *session, uint32_t slot, uint32_t length,
+                                        tern_error *error);
+/* Replaces the contents of `destination` by those of `source`. */
+TERN_API tern_status tern_slot_copy(tern_session *session, uint32_t source, uint32_t destination,
+                                    tern_error *error);
+
+/* ---- Generation ------------------------------------------------------------------------------ */
+
+typedef struct tern_generation tern_generation;
+
+typedef struct tern_generate_options {
+  size_t struct_size;
+  uint32_t slot;
+  uint32_t max_tokens; /* 0: until an end token or the slot is full */
+  float temperature;   /* 0: greedy */
+  float top_p;         /* 1: off */
+  uint32_t top_k;      /* 0: off */
+  float min_p;         /* 0: off */
+  uint64_t seed;
+  uint32_t ignore_end; /* non-zero: end tokens do not stop */
+  uint32_t append;     /* non-zero: the prompt continues the slot; zero: the prompt is the whole
+                          history, of which the part that the slot already holds is not recomputed */
+} tern_generate_options;
+#define TERN_GENERATE_OPTIONS_INIT                                                                 \
+  {sizeof(tern_generate_options), 0, 0, 0.0f, 1.0f, 0, 0.0f, 0, 0, 0}
+
+typedef enum tern_finish {
+  TERN_FINISH_NONE = 0,      /* a token was produced; call again */
+  TERN_FINISH_END_TOKEN = 1, /* `token` is the end token; it has no text */
+  TERN_FINISH_MAX_TOKENS = 2,
+  TERN_FINISH_SLOT_FULL = 3,
+  TERN_FINISH_CANCELLED = 4
+} tern_finish;
+
+typedef struct tern_piece {
+  size_t struct_size;
+  int32_t token;    /* -1 where a finish brings no token */
+  const char *text; /* whole UTF-8 characters, not zero-terminated, maybe empty; valid until the
+                       session's next call */
+  size_t text_size;
+  tern_finish finish; /* not NONE: the generation is over and further calls repeat the finish */
+} tern_piece;
+#define TERN_PIECE_INIT {sizeof(tern_piece), -1, NULL, 0, TERN_FINISH_NONE}
+
+/* Starts generating in a slot, replacing a generation under way there. The prompt (at least one
+ * token) is copied. The handle belongs to the session; it stays valid until the session is
+ * destroyed or the slot begins another generation. */
+TERN_API tern_status tern_generate_begin(tern_session *session,
+                                         const tern_generate_options *options,
+                                         const int32_t *prompt, size_t prompt_size,
+                                         tern_generation **generation, tern_error *error);
+
+/* Produces the next token; the first call also evaluates the prompt. With FINISH_MAX_TOKENS and
+ * FINISH_SLOT_FULL the piece carries the text still held back, and no token. The last token
+ * produced is part of the slot only once the next one is asked for. */
+TERN_API tern_status tern_next(tern_generation *generation, tern_piece *piece, tern_error *error);
+
+/* From any thread, at any time while the session lives: the tern_next that runs or the next one
+ * returns TERN_FINISH_CANCELLED. The slot keeps what was complete. */
+TERN_API void tern_cancel(tern_generation *generation);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
