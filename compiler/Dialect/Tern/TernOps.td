@@ -1,0 +1,378 @@
+// The `tern` dialect's ops: symbols, named model ops, structured ops, kernels.
+#ifndef TERN_OPS_TD
+#define TERN_OPS_TD
+
+include "compiler/Dialect/Tern/TernBase.td"
+include "mlir/Interfaces/FunctionInterfaces.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+include "mlir/IR/SymbolInterfaces.td"
+include "mlir/IR/BuiltinAttributeInterfaces.td"
+include "mlir/Interfaces/ControlFlowInterfaces.td"
+
+class Tern_Op<string mnemonic, list<Trait> traits = []> : Op<Tern_Dialect, mnemonic, traits>;
+class Tern_PureOp<string mnemonic, list<Trait> traits = []> : Tern_Op<mnemonic, !listconcat([Pure], traits)>;
+
+//===-- Symbols -----------------------------------------------------------------------------------===//
+
+def Tern_WeightOp : Tern_Op<"weight", [Symbol]> {
+  let summary = "a parameter of the model, by reference";
+  let description = [{
+    Declares a tensor whose bytes stay where they are until the artifact is packed. When the type's encoding
+    differs from the source's format, the packer decodes and encodes.
+
+    ```mlir
+    tern.weight @blk.0.attn_q.weight : tensor<64x64xf32, #tern.enc<f16>>
+        from #tern.file<index = 0, offset = 4096, size = 8192, format = "f16">
+    tern.weight @blk.0.qkv : tensor<192x64xf32, #tern.enc<f16>> from #tern.parts<concat, [@q, @k, @v]>
+    ```
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<AnyRankedTensor>:$type, AnyAttr:$source);
+  let assemblyFormat = "$sym_name `:` $type `from` $source attr-dict";
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    ::mlir::RankedTensorType getTensorType() { return ::llvm::cast<::mlir::RankedTensorType>(getType()); }
+  }];
+}
+
+def Tern_ParamOp : Tern_PureOp<"param", [DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "the value of a weight";
+  let description = [{
+    ```mlir
+    %w = tern.param @blk.0.attn_q.weight : tensor<64x64xf32, #tern.enc<f16>>
+    ```
+  }];
+  let arguments = (ins FlatSymbolRefAttr:$weight);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$weight attr-dict `:` type($result)";
+}
+
+def Tern_KvCacheOp : Tern_Op<"kv_cache", [Symbol]> {
+  let summary = "the key / value cache of one attention layer";
+  let description = [{
+    ```mlir
+    tern.kv_cache @kv.0 : !tern.kv<heads = 2, head_size = 16, value_size = 16, window = 0, element = f16>
+    ```
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<Tern_KvType>:$type);
+  let assemblyFormat = "$sym_name `:` $type attr-dict";
+}
+
+def Tern_CacheOp : Tern_PureOp<"cache", [DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "a cache as it was before this call";
+  let description = [{
+    ```mlir
+    %c = tern.cache @kv.0 : !tern.kv<heads = 2, head_size = 16, value_size = 16, window = 0, element = f16>
+    ```
+  }];
+  let arguments = (ins FlatSymbolRefAttr:$cache);
+  let results = (outs Tern_KvType:$result);
+  let assemblyFormat = "$cache attr-dict `:` type($result)";
+}
+
+//===-- Named model ops ---------------------------------------------------------------------------===//
+
+def Tern_EmbedOp : Tern_PureOp<"embed"> {
+  let summary = "rows of an embedding table";
+  let description = [{
+    `result[t] = scale * decode(table[tokens[t]])`. Shapes: table [V, H], tokens [T] i32, result [T, H].
+
+    ```mlir
+    %x = tern.embed %table, %tokens : tensor<512x64xf32, #tern.enc<f16>>, tensor<?xi32> -> tensor<?x64xf32>
+    ```
+  }];
+  let arguments = (ins AnyRankedTensor:$table, 1DTensorOf<[I32]>:$tokens,
+                       DefaultValuedAttr<F32Attr, "1.0f">:$scale);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$table `,` $tokens attr-dict `:` type($table) `,` type($tokens) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+def Tern_LinearOp : Tern_PureOp<"linear"> {
+  let summary = "y = x W^T (+ bias)";
+  let description = [{
+    Shapes: x [T, K] (plain f32, or `#tern.act`), weight [N, K] or [parts, N, K], bias [N], result [T, N] or
+    [T, parts, N]. Sums over K run in one fixed order: groups ascending.
+
+    ```mlir
+    %y = tern.linear %x, %w : tensor<?x64xf32>, tensor<128x64xf32, #tern.enc<f16>> -> tensor<?x128xf32>
+    %z = tern.linear %q, %v bias %b : tensor<?x64xf32, #tern.act<group = 32, sums = 32>>,
+        tensor<128x64xf32, #tern.enc<int4, group = 32, scale = f16>>, tensor<128xf32> -> tensor<?x128xf32>
+    ```
+  }];
+  let arguments = (ins AnyRankedTensor:$x, AnyRankedTensor:$weight, Optional<1DTensorOf<[F32]>>:$bias);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = [{
+    $x `,` $weight (`bias` $bias^)? attr-dict `:` type($x) `,` type($weight) (`,` type($bias)^)? `->` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
+def Tern_RmsNormOp : Tern_PureOp<"rms_norm"> {
+  let summary = "root-mean-square normalization of each row";
+  let description = [{
+    `x / sqrt(mean(x^2) + epsilon) * weight` (Zhang and Sennrich, 2019). Shapes: x [T, H], weight [H].
+
+    ```mlir
+    %y = tern.rms_norm %x, %w {epsilon = 1.0e-5 : f32} : tensor<?x64xf32>, tensor<64xf32> -> tensor<?x64xf32>
+    ```
+  }];
+  let arguments = (ins AnyRankedTensor:$x, 1DTensorOf<[F32]>:$weight, F32Attr:$epsilon);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$x `,` $weight attr-dict `:` type($x) `,` type($weight) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+def Tern_EncodeOp : Tern_PureOp<"encode"> {
+  let summary = "quantize activations to int8";
+  let description = [{
+    Per group of a row: scale = max|x| / 127, code = round-half-even(x / scale), clamped to -127..127; an all-zero
+    group has scale 0 and codes 0.
+
+    ```mlir
+    %q = tern.encode %x : tensor<?x64xf32> -> tensor<?x64xf32, #tern.act<group = 32, sums = 32>>
+    ```
+  }];
+  let arguments = (ins AnyRankedTensor:$x);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$x attr-dict `:` type($x) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+def Tern_RopeOp : Tern_PureOp<"rope"> {
+  let summary = "rotary position embedding";
+  let description = [{
+    Rotates the first 2 M elements of each head of x [T, heads * head_size] by the angles of the row's position
+    (Su et al., 2021); table is [L, M, 2] as `#tern.rope_table` describes. `adjacent` pairs elements 2 i and 2 i + 1
+    (GGUF's `llama`), otherwise i and i + M (GPT-NeoX).
+
+    ```mlir
+    %r = tern.rope %x, %positions, %table {head_size = 16 : i32, adjacent}
+        : tensor<?x64xf32>, tensor<?xi32>, tensor<257x8x2xf32>
+    ```
+  }];
+  let arguments = (ins AnyRankedTensor:$x, 1DTensorOf<[I32]>:$positions, AnyRankedTensor:$table,
+                       I32Attr:$head_size, UnitAttr:$adjacent);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = [{
+    $x `,` $positions `,` $table attr-dict `:` type($x) `,` type($positions) `,` type($table) `->` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
+def Tern_KvStoreOp : Tern_Op<"kv_store", [AllTypesMatch<["cache", "result"]>]> {
+  let summary = "write the keys and values of this call's rows into a cache";
+  let description = [{
+    Row t goes to position positions[t] of slot slots[t]. Shapes: key [T, heads * head_size], value
+    [T, heads * value_size]. Elements are rounded to the cache's type.
+
+    ```mlir
+    %c1 = tern.kv_store %c, %k, %v, %positions, %slots : !tern.kv<heads = 2, head_size = 16, value_size = 16,
+        window = 0, element = f16>, tensor<?x32xf32>, tensor<?x32xf32>, tensor<?xi32>, tensor<?xi32>
+    ```
+  }];
+  let arguments = (ins Tern_KvType:$cache, AnyRankedTensor:$key, AnyRankedTensor:$value,
+                       1DTensorOf<[I32]>:$positions, 1DTensorOf<[I32]>:$slots);
+  let results = (outs Tern_KvType:$result);
+  let assemblyFormat = [{
+    $cache `,` $key `,` $value `,` $positions `,` $slots attr-dict `:` type($cache) `,` type($key) `,` type($value)
+    `,` type($positions) `,` type($slots)
+  }];
+  let builders = [OpBuilder<(ins "::mlir::Value":$cache, "::mlir::Value":$key, "::mlir::Value":$value,
+                                 "::mlir::Value":$positions, "::mlir::Value":$slots), [{
+    build($_builder, $_state, cache.getType(), cache, key, value, positions, slots);
+  }]>];
+  let hasVerifier = 1;
+}
+
+def Tern_AttentionOp : Tern_PureOp<"attention"> {
+  let summary = "causal attention over a cache";
+  let description = [{
+    For row t and query head h: softmax over the cached positions p <= positions[t] of slot slots[t] (within the
+    cache's window) of scale * q . key[p], times value[p]; key head = h * kv_heads / heads. Shapes: query
+    [T, heads * head_size], result [T, heads * value_size]. Positions are taken in blocks of 512, merged in
+    ascending order (online softmax), so the result depends on nothing but the slot's history.
+
+    ```mlir
+    %a = tern.attention %q, %c1, %positions, %slots {heads = 4 : i32, scale = 2.5e-1 : f32}
+        : tensor<?x64xf32>, !tern.kv<heads = 2, head_size = 16, value_size = 16, window = 0, element = f16>,
+          tensor<?xi32>, tensor<?xi32> -> tensor<?x64xf32>
+    ```
+  }];
+  let arguments = (ins AnyRankedTensor:$query, Tern_KvType:$cache, 1DTensorOf<[I32]>:$positions,
+                       1DTensorOf<[I32]>:$slots, I32Attr:$heads, F32Attr:$scale);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = [{
+    $query `,` $cache `,` $positions `,` $slots attr-dict `:` type($query) `,` type($cache) `,` type($positions)
+    `,` type($slots) `->` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
+//===-- Structured ops ----------------------------------------------------------------------------===//
+
+def Tern_MapOp : Tern_PureOp<"map", [SingleBlockImplicitTerminator<"::tern::YieldOp">, RecursiveMemoryEffects]> {
+  let summary = "elementwise computation with broadcasting";
+  let description = [{
+    The body (ops of `arith` and `math` on scalars) is applied to each element; operands broadcast against the
+    result by trailing dimensions, as in NumPy.
+
+    ```mlir
+    %s = tern.map (%x, %y) : (tensor<?x64xf32>, tensor<?x64xf32>) -> tensor<?x64xf32> {
+    ^bb0(%a: f32, %b: f32):
+      %c = arith.addf %a, %b : f32
+      tern.yield %c : f32
+    }
+    ```
+  }];
+  let arguments = (ins Variadic<AnyRankedTensor>:$inputs);
+  let results = (outs AnyRankedTensor:$result);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = "`(` $inputs `)` attr-dict `:` functional-type($inputs, $result) $body";
+  let hasVerifier = 1;
+  let hasFolder = 1;
+}
+
+def Tern_ReduceOp : Tern_PureOp<"reduce", [SingleBlockImplicitTerminator<"::tern::YieldOp">, RecursiveMemoryEffects]> {
+  let summary = "fold the last dimension with a binary body";
+  let description = [{
+    `acc = init; for k ascending: acc = body(acc, x[..., k])`. Shapes: x [..., K], result [...].
+
+    ```mlir
+    %m = tern.reduce %x init 0.0 : tensor<?x64xf32> -> tensor<?xf32> {
+    ^bb0(%acc: f32, %v: f32):
+      %s = arith.addf %acc, %v : f32
+      tern.yield %s : f32
+    }
+    ```
+  }];
+  let arguments = (ins AnyRankedTensor:$x, F64Attr:$init);
+  let results = (outs AnyRankedTensor:$result);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = "$x `init` $init attr-dict `:` type($x) `->` type($result) $body";
+  let hasVerifier = 1;
+}
+
+def Tern_GatherOp : Tern_PureOp<"gather"> {
+  let summary = "rows of a tensor by index";
+  let description = [{
+    `result[i, ...] = x[indices[i], ...]`. Shapes: x [N, ...], indices [M] i32, result [M, ...]. Indices out of range are
+    the caller's error.
+
+    ```mlir
+    %r = tern.gather %x, %rows : tensor<?x64xf32>, tensor<?xi32> -> tensor<?x64xf32>
+    ```
+  }];
+  let arguments = (ins AnyRankedTensor:$x, 1DTensorOf<[I32]>:$indices);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$x `,` $indices attr-dict `:` type($x) `,` type($indices) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+def Tern_WindowOp : Tern_PureOp<"window"> {
+  let summary = "sliding windows of one dimension";
+  let description = [{
+    Adds a trailing dimension of `size` taps: `result[..., i, ..., j] = x[..., i * stride + j * dilation - pad_before, ...]`,
+    0 outside x. Convolutions and pooling are a window followed by `tern.map` and `tern.reduce`.
+
+    ```mlir
+    %w = tern.window %x dim 1 size 3 {stride = 1, dilation = 1, pad_before = 1, pad_after = 1}
+        : tensor<4x16xf32> -> tensor<4x16x3xf32>
+    ```
+  }];
+  let arguments = (ins AnyRankedTensor:$x, I64Attr:$dim, I64Attr:$size,
+                       DefaultValuedAttr<I64Attr, "1">:$stride, DefaultValuedAttr<I64Attr, "1">:$dilation,
+                       DefaultValuedAttr<I64Attr, "0">:$pad_before, DefaultValuedAttr<I64Attr, "0">:$pad_after);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$x `dim` $dim `size` $size attr-dict `:` type($x) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+def Tern_SliceOp : Tern_PureOp<"slice"> {
+  let summary = "a contiguous range of one dimension (a view)";
+  let description = [{
+    Keeps `length` elements of dimension `dim` from `offset`; with `drop` (length 1) the dimension disappears.
+
+    ```mlir
+    %k = tern.slice %qkv dim 1 from 64 length 32 : tensor<?x128xf32> -> tensor<?x32xf32>
+    %g = tern.slice %y dim 1 from 0 length 1 drop : tensor<?x2x128xf32> -> tensor<?x128xf32>
+    ```
+  }];
+  let arguments = (ins AnyRankedTensor:$x, I64Attr:$dim, I64Attr:$offset, I64Attr:$length, UnitAttr:$drop);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = [{
+    $x `dim` $dim `from` $offset `length` $length (`drop` $drop^)? attr-dict `:` type($x) `->` type($result)
+  }];
+  let hasVerifier = 1;
+  let hasFolder = 1;
+}
+
+def Tern_ReshapeOp : Tern_PureOp<"reshape"> {
+  let summary = "the same elements in row-major order under another shape (a view)";
+  let description = [{
+    At most the leading dimension is dynamic, in both types.
+
+    ```mlir
+    %h = tern.reshape %x : tensor<?x64xf32> -> tensor<?x4x16xf32>
+    ```
+  }];
+  let arguments = (ins AnyRankedTensor:$x);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$x attr-dict `:` type($x) `->` type($result)";
+  let hasVerifier = 1;
+  let hasFolder = 1;
+}
+
+//===-- Kernels -----------------------------------------------------------------------------------===//
+
+def Tern_KernelOp : Tern_Op<"kernel", [FunctionOpInterface, IsolatedFromAbove, Symbol]> {
+  let summary = "ops that run as one compiled function";
+  let description = [{
+    Its printed form without locations and name is the key of the kernel cache and all that a worker process
+    receives. Arguments with a leading dynamic dimension carry `tern.dim`. A weight argument's type carries its
+    layout. `tern.yield` ends it.
+
+    ```mlir
+    tern.kernel @linear_0(%x: tensor<?x64xf32> {tern.dim = "T"},
+                          %w: tensor<128x64xf32, #tern.enc<f16, layout = "rows32">>) -> tensor<?x128xf32> {
+      %y = tern.linear %x, %w : tensor<?x64xf32>, tensor<128x64xf32, #tern.enc<f16, layout = "rows32">> -> tensor<?x128xf32>
+      tern.yield %y : tensor<?x128xf32>
+    }
+    ```
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<FunctionType>:$function_type,
+                       OptionalAttr<DictArrayAttr>:$arg_attrs, OptionalAttr<DictArrayAttr>:$res_attrs);
+  let regions = (region SizedRegion<1>:$body);
+  let hasCustomAssemblyFormat = 1;
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    ::mlir::ArrayRef<::mlir::Type> getArgumentTypes() { return getFunctionType().getInputs(); }
+    ::mlir::ArrayRef<::mlir::Type> getResultTypes() { return getFunctionType().getResults(); }
+    ::mlir::Region *getCallableRegion() { return &getBody(); }
+  }];
+}
+
+def Tern_LaunchOp : Tern_Op<"launch", [DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "run a kernel";
+  let description = [{
+    ```mlir
+    %y = tern.launch @linear_0(%x, %w) : (tensor<?x64xf32>, tensor<128x64xf32, #tern.enc<f16, layout = "rows32">>)
+        -> tensor<?x128xf32>
+    ```
+  }];
+  let arguments = (ins FlatSymbolRefAttr:$kernel, Variadic<AnyType>:$inputs);
+  let results = (outs Variadic<AnyType>:$outputs);
+  let assemblyFormat = "$kernel `(` $inputs `)` attr-dict `:` functional-type($inputs, $outputs)";
+}
+
+def Tern_YieldOp : Tern_PureOp<"yield", [Terminator, ReturnLike, ParentOneOf<["MapOp", "ReduceOp", "KernelOp"]>]> {
+  let summary = "the results of a body";
+  let description = [{
+    ```mlir
+    tern.yield %y : tensor<?x128xf32>
+    ```
+  }];
+  let arguments = (ins Variadic<AnyType>:$values);
+  let assemblyFormat = "($values^ `:` type($values))? attr-dict";
+  let builders = [OpBuilder<(ins), [{}]>];
+}
+#endif

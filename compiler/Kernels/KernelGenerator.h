@@ -1,0 +1,63 @@
+// From a kernel's region to Halide bitcode plus what the shim must know to call it.
+//
+// compiler/Kernels writes the algorithm (one file per op family), targets/<family> schedules it.
+// The result is plain data: Halide types never leave compiler/Kernels.
+#ifndef TERN_COMPILER_KERNELS_KERNELGENERATOR_H
+#define TERN_COMPILER_KERNELS_KERNELGENERATOR_H
+
+#include "compiler/Kernels/KernelSignature.h"
+#include "llvm/Support/Error.h"
+
+namespace tern {
+
+/// constant + perToken*T + perWanted*R + perFirst*first + perLast*last, computed by the shim in i32.
+struct Affine {
+  int64_t constant = 0, perToken = 0, perWanted = 0, perFirst = 0, perLast = 0;
+  /// perBlocksPerSlot * TERN_INT_BLOCKS_PER_SLOT, for strides of the block table.
+  int64_t perBlocksPerSlot = 0;
+};
+
+/// One dimension of a halide_buffer_t. The shim offsets nothing: `host` is the argument's base pointer
+/// plus byteOffset, adjusted for `min` as Halide expects (host points at the element at min).
+struct DimensionBinding {
+  Affine min, extent;
+  Affine stride; ///< in elements
+};
+
+/// How one Halide buffer parameter is filled.
+struct BufferBinding {
+  unsigned argument;      ///< index into KernelSignature::arguments
+  uint8_t typeCode;       ///< halide_type_code_t
+  uint8_t typeBits;
+  uint64_t byteOffset = 0;
+  llvm::SmallVector<DimensionBinding, 4> dimensions;
+};
+
+/// A Halide function parameter: a buffer, or an i32 scalar.
+struct ParameterBinding {
+  enum class Kind : uint8_t { Buffer, Scalar } kind;
+  BufferBinding buffer;
+  Affine scalar;
+};
+
+/// One Halide function. The shim calls the first variant whose row range holds the rows of the call.
+struct KernelVariant {
+  std::string functionName;     ///< symbol in `bitcode`
+  std::string bitcode;          ///< LLVM IR as Halide wrote it
+  std::string stmt;             ///< Halide's lowered form, for --emit=stmt
+  llvm::SmallVector<ParameterBinding> parameters; ///< in the order of the function's parameters
+  int32_t minRows = 1, maxRows = INT32_MAX;       ///< of the dimension the tasks depend on
+  DimSymbol rows = DimSymbol::Tokens;
+};
+
+struct GeneratedKernel {
+  KernelSignature signature;
+  llvm::SmallVector<KernelVariant, 2> variants;
+};
+
+/// Runs Halide in this process. Errors (an op or combination no algorithm exists for, Halide's own
+/// complaints) name the kernel and the op.
+llvm::Expected<GeneratedKernel> generateKernel(KernelOp kernel, const TargetInfo &target);
+
+} // namespace tern
+#endif

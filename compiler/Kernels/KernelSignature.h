@@ -1,0 +1,80 @@
+// The boundary of one kernel: which base pointers it takes, how far it may touch them, its tasks.
+//
+// Every value of the graph becomes one or more component buffers when it crosses a kernel boundary:
+//
+//   tensor<?xNxf32>              data: [rows][roundUp(N, 32)] f32; what lies in the padding is
+//                                unspecified (but finite or not, it must never be used)
+//   tensor<?xKxf32, #tern.act>   codes: [rows][roundUp(K, 64)] i8 (padding zero);
+//                                scales: [rows][K / group, or 1] f32; sums: [rows][K / sums] i32,
+//                                sums of the codes over each `sums` elements (absent if sums = 0)
+//   tensor<?xi32>                data: [rows] i32
+//   weight (#tern.enc + layout)  data: packed bytes (compiler/Encoding/WeightLayout.h)
+//   tensor<Nxf32> (vectors)      data: [roundUp(N, 32)] f32, padding zero
+//   tensor<LxMx2xf32> (tables)   data: plain row-major f32
+//   !tern.kv                     keys, values, block_table (layout in schema/tern.fbs, KvCache)
+//
+// "rows" is T or R of the call: the dimension symbol of the value. Arguments are ordered: operands'
+// components first, then results' components.
+#ifndef TERN_COMPILER_KERNELS_KERNELSIGNATURE_H
+#define TERN_COMPILER_KERNELS_KERNELSIGNATURE_H
+
+#include "llvm/ADT/SmallVector.h"
+#include "llvm/ADT/StringRef.h"
+#include "mlir/IR/Types.h"
+#include <cstdint>
+#include <string>
+
+namespace tern {
+
+class KernelOp;
+struct TargetInfo;
+
+/// constant + perToken * T + perWanted * R, as in the artifact.
+struct Extent {
+  uint64_t constant = 0, perToken = 0, perWanted = 0;
+  uint64_t at(uint64_t t, uint64_t r) const { return constant + perToken * t + perWanted * r; }
+  bool operator==(const Extent &) const = default;
+};
+
+/// The symbol a leading dynamic dimension stands for.
+enum class DimSymbol : uint8_t { None, Tokens, Wanted };
+
+/// n per row of the dimension `symbol` (constant if None).
+Extent perRow(DimSymbol symbol, uint64_t n);
+
+enum class Space : uint8_t { Arena, Tensor, Input, Output, KvKey, KvValue, BlockTable };
+enum class Access : uint8_t { Read, Write, ReadWrite };
+
+/// One component buffer of a value.
+struct Component {
+  llvm::StringRef suffix; ///< "", "codes", "scales", "sums", "keys", "values", "block_table"
+  Extent bytes;           ///< kv: of one block; block table: of one slot and block (4)
+  Space space;            ///< Arena unless the type itself implies another
+};
+
+/// The component buffers of a value of `type` whose leading dynamic dimension is `symbol`.
+llvm::SmallVector<Component, 3> componentsOf(mlir::Type type, DimSymbol symbol);
+
+struct KernelArgument {
+  std::string name;  ///< "x.codes"
+  Access access;
+  Component component;
+  bool isResult;     ///< of a result, else of an operand
+  unsigned value;    ///< operand or result number
+  unsigned index;    ///< component number within the value
+};
+
+struct KernelSignature {
+  std::string name;
+  llvm::SmallVector<KernelArgument> arguments;
+  Extent tasks;
+  uint64_t scratchBytes = 0;
+  Extent flops;
+};
+
+/// Derived from the kernel's printed form alone; needs no Halide, so the compiler's main process
+/// and the worker that generates code agree without talking.
+KernelSignature describeKernel(KernelOp kernel, const TargetInfo &target);
+
+} // namespace tern
+#endif

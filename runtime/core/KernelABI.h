@@ -1,0 +1,39 @@
+// The one calling convention between a plan and its kernels.
+//
+// A kernel is a serial function over tasks [first, last). It owns no memory, calls nothing and
+// reads every run-time value through `TernArgs`. The compiler (compiler/CodeGen, the generated
+// shim) and the runtime (runtime/core) both include this file; the layout is part of the artifact
+// format and changes only with its schema version.
+#ifndef TERN_RUNTIME_CORE_KERNELABI_H
+#define TERN_RUNTIME_CORE_KERNELABI_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// Indices into TernArgs::integers.
+enum TernInteger {
+  TERN_INT_TOKENS = 0,          ///< T: rows of this call
+  TERN_INT_WANTED = 1,          ///< R: rows whose logits are wanted
+  TERN_INT_BLOCKS_PER_SLOT = 2, ///< row stride of the block table
+  TERN_INT_COUNT = 8            ///< the rest is zero
+};
+
+typedef struct TernArgs {
+  /// Base pointers in the order of Kernel.arguments, each 64-byte aligned.
+  void *const *buffers;
+  /// TERN_INT_COUNT run-time integers.
+  const int32_t *integers;
+  /// Kernel.scratch_bytes bytes private to the calling worker, 64-byte aligned; may be null if 0.
+  void *scratch;
+} TernArgs;
+
+/// Runs tasks [first, last) of a kernel. 0 <= first <= last <= tasks(T, R).
+typedef void (*TernKernelFunction)(const TernArgs *args, int32_t first, int32_t last);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,32 @@
+// What the compiler knows about one target: its exact features and the layouts it prefers.
+//
+// A family (targets/x86, ...) fills one TargetInfo per target name. Nothing else in the compiler
+// tests for a target by name.
+#ifndef TERN_TARGETS_TARGETINFO_H
+#define TERN_TARGETS_TARGETINFO_H
+
+#include "compiler/Encoding/WeightLayout.h"
+#include "llvm/Support/Error.h"
+#include <string>
+#include <vector>
+
+namespace tern {
+
+struct TargetInfo {
+  std::string name;                  ///< "x86_64-avx2"
+  std::string family;                ///< "x86"
+  std::string triple;                ///< LLVM triple of the kernels
+  std::string cpu;                   ///< LLVM target-cpu, e.g. "x86-64"
+  std::vector<std::string> features; ///< exact list, LLVM spelling; checked by the runtime at load
+  std::string halideTarget;          ///< what Halide is asked for, e.g. "x86-64-linux-avx2-fma-f16c-sse41"
+  WeightLayout layout;               ///< how weights are packed
+  unsigned vectorBytes = 32;         ///< natural vector width
+  bool hasDot4 = false;              ///< a 4-way u8 x s8 dot product (vpdpbusd) exists
+};
+
+/// The named target ("host" picks the best this CPU has); the error lists the known names.
+llvm::Expected<TargetInfo> lookupTarget(llvm::StringRef name);
+std::vector<std::string> listTargets();
+
+} // namespace tern
+#endif
