@@ -7,6 +7,7 @@
 
 #include "compiler/Kernels/KernelSignature.h"
 #include "llvm/Support/Error.h"
+#include <vector>
 
 namespace tern {
 
@@ -45,7 +46,7 @@ struct KernelVariant {
   std::string functionName;     ///< symbol in `bitcode`
   std::string bitcode;          ///< LLVM IR as Halide wrote it
   std::string stmt;             ///< Halide's lowered form, for --emit=stmt
-  llvm::SmallVector<ParameterBinding> parameters; ///< in the order of the function's parameters
+  std::vector<ParameterBinding> parameters; ///< in the order of the function's parameters
   int32_t minRows = 1, maxRows = INT32_MAX;       ///< of the dimension the tasks depend on
   DimSymbol rows = DimSymbol::Tokens;
 };

@@ -14,13 +14,15 @@
 //   !tern.kv                     keys, values, block_table (layout in schema/tern.fbs, KvCache)
 //
 // "rows" is T or R of the call: the dimension symbol of the value. Arguments are ordered: operands'
-// components first, then results' components.
+// components first, then results' components. A result of type !tern.kv adds no arguments: it is its
+// kernel's !tern.kv operand after the stores, whose keys and values are then ReadWrite.
 #ifndef TERN_COMPILER_KERNELS_KERNELSIGNATURE_H
 #define TERN_COMPILER_KERNELS_KERNELSIGNATURE_H
 
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringRef.h"
 #include "mlir/IR/Types.h"
+#include "mlir/IR/Value.h"
 #include <cstdint>
 #include <string>
 
@@ -28,6 +30,11 @@ namespace tern {
 
 class KernelOp;
 struct TargetInfo;
+
+/// Elements to which rows of plain f32 values and vectors are padded.
+constexpr uint64_t rowPadding = 32;
+/// Elements to which rows of int8 activation codes are padded.
+constexpr uint64_t codePadding = 64;
 
 /// constant + perToken * T + perWanted * R, as in the artifact.
 struct Extent {
@@ -38,6 +45,10 @@ struct Extent {
 
 /// The symbol a leading dynamic dimension stands for.
 enum class DimSymbol : uint8_t { None, Tokens, Wanted };
+
+/// The symbol of a value inside a kernel's region: an argument's `tern.dim`, else that of the operand
+/// that gives the value its rows.
+DimSymbol dimSymbolOf(mlir::Value value);
 
 /// n per row of the dimension `symbol` (constant if None).
 Extent perRow(DimSymbol symbol, uint64_t n);

@@ -1,0 +1,200 @@
+// Signatures from types and ops alone: no Halide, so that the process that lowers to a plan and the
+// one that generates code derive the same boundary.
+#include "compiler/Kernels/KernelSignature.h"
+
+#include "compiler/Dialect/Tern/TernDialect.h"
+#include "targets/TargetInfo.h"
+#include "llvm/Support/ErrorHandling.h"
+#include "llvm/Support/MathExtras.h"
+
+using namespace mlir;
+
+namespace tern {
+
+Extent perRow(DimSymbol symbol, uint64_t n) {
+  switch (symbol) {
+  case DimSymbol::None:
+    return {n, 0, 0};
+  case DimSymbol::Tokens:
+    return {0, n, 0};
+  case DimSymbol::Wanted:
+    return {0, 0, n};
+  }
+  llvm_unreachable("unknown dimension symbol");
+}
+
+DimSymbol dimSymbolOf(Value value) {
+  auto type = dyn_cast<RankedTensorType>(value.getType());
+  if (!type || type.getRank() == 0 || !type.isDynamicDim(0))
+    return DimSymbol::None;
+  if (auto argument = dyn_cast<BlockArgument>(value)) {
+    auto kernel = cast<KernelOp>(argument.getOwner()->getParentOp());
+    auto symbol = kernel.getArgAttrOfType<StringAttr>(argument.getArgNumber(), "tern.dim");
+    return symbol && symbol.getValue() == "R" ? DimSymbol::Wanted : DimSymbol::Tokens;
+  }
+  Operation *op = value.getDefiningOp();
+  if (auto gather = dyn_cast<GatherOp>(op))
+    return dimSymbolOf(gather.getIndices());
+  if (auto embed = dyn_cast<EmbedOp>(op))
+    return dimSymbolOf(embed.getTokens());
+  for (Value operand : op->getOperands())
+    if (DimSymbol symbol = dimSymbolOf(operand); symbol != DimSymbol::None)
+      return symbol;
+  return DimSymbol::None;
+}
+
+namespace {
+
+uint64_t padded(uint64_t elements) { return llvm::alignTo(elements, rowPadding); }
+
+/// Rows of a value with a leading dimension: one per symbol, or the static count.
+uint64_t staticRows(RankedTensorType type) {
+  return type.isDynamicDim(0) ? 1 : uint64_t(type.getDimSize(0));
+}
+
+SmallVector<Component, 3> activationComponents(RankedTensorType type, ActivationAttr activation,
+                                               DimSymbol symbol) {
+  uint64_t k = type.getDimSize(1), rows = staticRows(type);
+  uint64_t groups = activation.getGroupSize() ? k / activation.getGroupSize() : 1;
+  SmallVector<Component, 3> result;
+  result.push_back({"codes", perRow(symbol, rows * llvm::alignTo(k, codePadding)), Space::Arena});
+  result.push_back({"scales", perRow(symbol, rows * groups * 4), Space::Arena});
+  if (activation.getSumSize())
+    result.push_back({"sums", perRow(symbol, rows * (k / activation.getSumSize()) * 4), Space::Arena});
+  return result;
+}
+
+uint64_t packedWeightBytes(RankedTensorType type, EncodingAttr encoding) {
+  std::optional<WeightLayout> layout;
+  if (StringAttr id = encoding.getLayout())
+    layout = parseWeightLayout(id.getValue());
+  if (!layout)
+    llvm::report_fatal_error("a weight crosses a kernel boundary without a known layout");
+  unsigned rank = type.getRank();
+  uint64_t parts = rank == 3 ? type.getDimSize(0) : 1;
+  return layout->packedBytes(encoding.desc(), type.getDimSize(rank - 2), type.getDimSize(rank - 1),
+                             parts);
+}
+
+SmallVector<Component, 3> plainComponents(RankedTensorType type, DimSymbol symbol) {
+  unsigned rank = type.getRank();
+  uint64_t elementBytes = llvm::divideCeil(type.getElementTypeBitWidth(), 8);
+  if (symbol == DimSymbol::None && rank >= 3) // tables
+    return {{"", perRow(symbol, uint64_t(type.getNumElements()) * elementBytes), Space::Tensor}};
+  if (rank == 1) {
+    if (symbol == DimSymbol::None && type.getElementType().isF32())
+      return {{"", perRow(symbol, padded(type.getDimSize(0)) * elementBytes), Space::Tensor}};
+    Space space = type.getElementType().isInteger() ? Space::Input : Space::Arena;
+    return {{"", perRow(symbol, staticRows(type) * elementBytes), space}};
+  }
+  uint64_t elements = staticRows(type) * padded(type.getShape().back());
+  for (int64_t inner : type.getShape().drop_front().drop_back())
+    elements *= inner;
+  return {{"", perRow(symbol, elements * elementBytes), Space::Arena}};
+}
+
+/// The first op of the given kind in a region, or null.
+template <typename Op> Op findOp(KernelOp kernel) {
+  for (Operation &op : kernel.getBody().front())
+    if (auto found = dyn_cast<Op>(op))
+      return found;
+  return {};
+}
+
+Extent scaled(Extent extent, uint64_t factor) {
+  return {extent.constant * factor, extent.perToken * factor, extent.perWanted * factor};
+}
+
+/// Rows the kernel works on: those of the first value computed in it that has rows.
+Extent rowsOf(KernelOp kernel) {
+  for (Operation &op : kernel.getBody().front()) {
+    Value value = op.getNumResults() && isa<RankedTensorType>(op.getResult(0).getType())
+                      ? op.getResult(0)
+                      : (op.getNumOperands() > 1 ? op.getOperand(1) : Value());
+    if (!value)
+      continue;
+    if (auto type = dyn_cast<RankedTensorType>(value.getType()); type && type.getRank() > 0)
+      return perRow(dimSymbolOf(value), staticRows(type));
+  }
+  return {1, 0, 0};
+}
+
+Extent tasksOf(KernelOp kernel, const TargetInfo &target) {
+  if (auto linear = findOp<LinearOp>(kernel)) {
+    auto shape = cast<RankedTensorType>(linear.getWeight().getType()).getShape();
+    return {llvm::divideCeil(uint64_t(shape[shape.size() - 2]), target.layout.tileRows), 0, 0};
+  }
+  Extent rows = rowsOf(kernel);
+  if (auto attention = findOp<AttentionOp>(kernel))
+    return scaled(rows, cast<KvType>(attention.getCache().getType()).getHeads());
+  return rows;
+}
+
+/// Two operations per weight and row for linear ops, one per element for everything else.
+/// Attention depends on positions and is not counted.
+Extent operationsOf(KernelOp kernel) {
+  Extent total;
+  auto add = [&](Extent extent) {
+    total.constant += extent.constant;
+    total.perToken += extent.perToken;
+    total.perWanted += extent.perWanted;
+  };
+  for (Operation &op : kernel.getBody().front()) {
+    if (op.getNumResults() == 0)
+      continue;
+    auto type = dyn_cast<RankedTensorType>(op.getResult(0).getType());
+    if (!type || type.getRank() == 0 || isa<AttentionOp, SliceOp, ReshapeOp>(op))
+      continue;
+    uint64_t perRowOperations = 1;
+    if (auto linear = dyn_cast<LinearOp>(op))
+      perRowOperations = 2 * cast<RankedTensorType>(linear.getWeight().getType()).getNumElements();
+    else
+      for (int64_t size : type.getShape().drop_front())
+        perRowOperations *= size;
+    add(perRow(dimSymbolOf(op.getResult(0)), perRowOperations * staticRows(type)));
+  }
+  return total;
+}
+
+void addArguments(KernelSignature &signature, Value value, bool isResult, unsigned number) {
+  std::string base = (isResult ? "res" : "arg") + std::to_string(number);
+  for (auto [index, component] :
+       llvm::enumerate(componentsOf(value.getType(), dimSymbolOf(value)))) {
+    Access access = Access::Read;
+    if (isResult && component.space != Space::BlockTable)
+      access = isa<KvType>(value.getType()) ? Access::ReadWrite : Access::Write;
+    std::string name = component.suffix.empty() ? base : base + "." + component.suffix.str();
+    signature.arguments.push_back(
+        {std::move(name), access, component, isResult, number, unsigned(index)});
+  }
+}
+
+} // namespace
+
+SmallVector<Component, 3> componentsOf(Type type, DimSymbol symbol) {
+  if (auto kv = dyn_cast<KvType>(type))
+    return {{"keys", {kv.keyBlockBytes(), 0, 0}, Space::KvKey},
+            {"values", {kv.valueBlockBytes(), 0, 0}, Space::KvValue},
+            {"block_table", {4, 0, 0}, Space::BlockTable}};
+  auto tensor = cast<RankedTensorType>(type);
+  if (auto activation = dyn_cast_if_present<ActivationAttr>(tensor.getEncoding()))
+    return activationComponents(tensor, activation, symbol);
+  if (auto encoding = dyn_cast_if_present<EncodingAttr>(tensor.getEncoding()))
+    return {{"", {packedWeightBytes(tensor, encoding), 0, 0}, Space::Tensor}};
+  return plainComponents(tensor, symbol);
+}
+
+KernelSignature describeKernel(KernelOp kernel, const TargetInfo &target) {
+  KernelSignature signature;
+  signature.name = kernel.getSymName().str();
+  Block &body = kernel.getBody().front();
+  for (auto [i, argument] : llvm::enumerate(body.getArguments()))
+    addArguments(signature, argument, /*isResult=*/false, i);
+  for (auto [i, result] : llvm::enumerate(body.getTerminator()->getOperands()))
+    addArguments(signature, result, /*isResult=*/true, i);
+  signature.tasks = tasksOf(kernel, target);
+  signature.flops = operationsOf(kernel);
+  return signature;
+}
+
+} // namespace tern
