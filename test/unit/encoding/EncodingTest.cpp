@@ -1,0 +1,148 @@
+// The encodings' table, float conversions, and encoding of values.
+#include "compiler/Encoding/BlockFormat.h"
+#include "compiler/Encoding/HalfFloat.h"
+#include "compiler/Encoding/WeightLayout.h"
+#include "gtest/gtest.h"
+#include <cmath>
+#include <limits>
+#include <random>
+
+using namespace tern;
+
+TEST(EncodingDesc, SpellingRoundTripsForEveryFormat) {
+  for (const BlockFormat &format : blockFormats()) {
+    std::string text = format.encoding.str();
+    ASSERT_TRUE(parseEncoding(text)) << text;
+    EXPECT_EQ(*parseEncoding(text), format.encoding) << text;
+  }
+  EXPECT_EQ((EncodingDesc{CodeKind::Ternary, 256, ScaleType::F16}.str()), "ternary:g256:f16");
+}
+
+TEST(EncodingDesc, MalformedSpellingsAreRefused) {
+  for (const char *text :
+       {"", "f64", "ternary", "ternary:g256", "ternary:256:f16", "ternary:g0:f16",
+        "ternary:g256:none", "f32:g32:f16", "int4:g32:f16:x", "int4:g-1:f16"})
+    EXPECT_FALSE(parseEncoding(text)) << text;
+}
+
+TEST(WeightLayout, IdRoundTripsAndUnknownIdsAreRefused) {
+  ASSERT_TRUE(parseWeightLayout("rows32"));
+  EXPECT_EQ(parseWeightLayout("rows32")->tileRows, 32u);
+  for (const char *text : {"", "rows", "rows0", "rows032", "rows4096", "rows32x", "cols32"})
+    EXPECT_FALSE(parseWeightLayout(text)) << text;
+}
+
+TEST(WeightLayout, SizesFollowTheDescribedOrder) {
+  WeightLayout layout;
+  EncodingDesc ternary{CodeKind::Ternary, 256, ScaleType::F16};
+  EncodingDesc int4{CodeKind::Int4, 32, ScaleType::F16};
+  EXPECT_EQ(layout.groupBytes(ternary), 32u * 2 + 32 * 64);
+  EXPECT_EQ(layout.tileBytes(int4, 64), 2u * (32 * 2 + 32 * 16));
+  EXPECT_EQ(layout.packedBytes({CodeKind::F16}, 33, 10), 2u * 32 * 10 * 2);
+  EXPECT_EQ(layout.packedBytes(ternary, 64, 512, 2), 2u * 2 * 2 * (64 + 2048));
+}
+
+TEST(HalfFloat, EveryHalfSurvivesTheRoundTrip) {
+  for (uint32_t bits = 0; bits < 0x10000; ++bits) {
+    float value = halfToFloat(uint16_t(bits));
+    if ((bits & 0x7fff) > 0x7c00)
+      EXPECT_TRUE(std::isnan(value));
+    EXPECT_EQ(floatToHalf(value), bits);
+  }
+}
+
+TEST(HalfFloat, RoundsHalfwayCasesToEven) {
+  EXPECT_EQ(floatToHalf(1 + 0x1p-11f), 0x3c00); // between 1 and 1 + 2^-10: even is 1
+  EXPECT_EQ(floatToHalf(1 + 3 * 0x1p-11f), 0x3c02);
+  EXPECT_EQ(floatToHalf(0x1p-25f), 0x0000); // half the smallest subnormal
+  EXPECT_EQ(floatToHalf(0x1.8p-24f), 0x0002);
+  EXPECT_EQ(floatToHalf(65519.0f), 0x7bff);
+  EXPECT_EQ(floatToHalf(65520.0f), 0x7c00);
+}
+
+// Every format's codes come back from pack(unpack(block)), whatever the block holds.
+TEST(BlockFormat, PackInvertsUnpack) {
+  std::mt19937 random(1);
+  for (const BlockFormat &format : blockFormats()) {
+    if (format.isFloat())
+      continue;
+    ASSERT_LE(format.blockElements, maxBlockElements);
+    ASSERT_LE(format.groupsPerBlock(), maxGroupsPerBlock);
+    std::vector<uint8_t> block(format.blockBytes), again(format.blockBytes);
+    uint8_t codes[maxBlockElements];
+    uint32_t scales[maxGroupsPerBlock];
+    for (int trial = 0; trial < 100; ++trial) {
+      for (uint8_t &byte : block)
+        byte = uint8_t(random());
+      format.unpack(block.data(), {codes, scales});
+      format.pack({codes, scales}, again.data());
+      ASSERT_EQ(block, again) << format.name.str();
+    }
+  }
+}
+
+TEST(EncodeGroup, TernaryMeanKeepsExactlyTernaryGroups) {
+  EncodingDesc ternary{CodeKind::Ternary, 256, ScaleType::F32};
+  std::vector<float> values(256), decoded(256);
+  for (int i = 0; i < 256; ++i)
+    values[i] = float(i % 3 - 1) * 0.37f;
+  uint8_t codes[256];
+  uint32_t scale = encodeGroup(ternary, GroupFit::Mean, values.data(), codes);
+  decodeGroup(ternary, codes, scale, decoded.data());
+  EXPECT_EQ(values, decoded);
+}
+
+TEST(EncodeGroup, TernaryMeanUsesTheMeanMagnitude) {
+  EncodingDesc ternary{CodeKind::Ternary, 4, ScaleType::F32};
+  float values[4] = {4, -1, 1, 0.5f}; // mean magnitude 1.625: codes +1, -1, +1, 0
+  uint8_t codes[4];
+  EXPECT_EQ(std::bit_cast<float>(encodeGroup(ternary, GroupFit::Mean, values, codes)), 1.625f);
+  EXPECT_EQ(codes[0], 2);
+  EXPECT_EQ(codes[1], 0);
+  EXPECT_EQ(codes[2], 2);
+  EXPECT_EQ(codes[3], 1);
+}
+
+TEST(EncodeGroup, QuaternaryMeetsThePeakWithItsLargestCode) {
+  EncodingDesc quaternary{CodeKind::Quaternary, 4, ScaleType::F32};
+  float values[4] = {-4, 2, -2, 0}; // scale -2: values 2, -1, 1, 0
+  uint8_t codes[4];
+  EXPECT_EQ(std::bit_cast<float>(encodeGroup(quaternary, GroupFit::Peak, values, codes)), -2.0f);
+  EXPECT_EQ(codes[0], 3);
+  EXPECT_EQ(codes[1], 0);
+  EXPECT_EQ(codes[2], 2);
+  EXPECT_EQ(codes[3], 1);
+}
+
+// The kernels' accumulator bounds rest on these ranges, so no input may leave them.
+TEST(EncodeGroup, CodesStayInRangeForEveryInput) {
+  const float inf = std::numeric_limits<float>::infinity(), nan = std::nanf("");
+  const float specials[] = {0, -0.0f, 1e-45f, -1e-45f, 3e38f, -3e38f, inf, -inf, nan, 1};
+  std::mt19937 random(7);
+  for (const BlockFormat &format : blockFormats()) {
+    if (format.isFloat())
+      continue;
+    for (GroupFit fit : {GroupFit::Peak, GroupFit::Mean})
+      for (int trial = 0; trial < 200; ++trial) {
+        std::vector<float> values(format.encoding.groupSize);
+        for (float &value : values)
+          value = specials[random() % std::size(specials)];
+        uint8_t codes[maxBlockElements];
+        encodeGroup(format.encoding, fit, values.data(), codes);
+        for (unsigned i = 0; i < format.encoding.groupSize; ++i)
+          switch (format.encoding.codes) {
+          case CodeKind::Ternary:
+            ASSERT_LE(codes[i], 2);
+            break;
+          case CodeKind::Int4:
+            ASSERT_LE(codes[i], 15);
+            break;
+          case CodeKind::Int8:
+            ASSERT_NE(codes[i], 0x80);
+            break;
+          default:
+            FAIL();
+          }
+      }
+  }
+}
