@@ -188,10 +188,11 @@ typedef struct tern_chat_message {
   const char *role; /* "system", "user" or "assistant" */
   const char *content;
 } tern_chat_message;
-/* Renders messages and the opening of the assistant's next turn. Not zero-terminated. */
-TERN_API tern_status tern_chat_render(const tern_model *model, const tern_chat_message *messages,
-                                      size_t message_count, char *text, size_t capacity,
-                                      size_t *size, tern_error *error);
+/* Tokens of a conversation followed by the opening of the assistant's next turn. Special tokens are
+ * recognised in the template's own text only, never in a message's content. */
+TERN_API tern_status tern_chat_tokenize(const tern_model *model, const tern_chat_message *messages,
+                                        size_t message_count, int32_t *tokens, size_t capacity,
+                                        size_t *count, tern_error *error);
 
 /* 1 if the token ends a generation, 0 if not or without a tokenizer. */
 TERN_API int tern_token_is_end(const tern_model *model, int32_t token);
@@ -278,8 +279,9 @@ typedef struct tern_generate_options {
   float min_p;         /* 0: off */
   uint64_t seed;
   uint32_t ignore_end; /* non-zero: end tokens do not stop */
-  uint32_t append;     /* non-zero: the prompt continues the slot; zero: the prompt is the whole
-                          history, of which the part that the slot already holds is not recomputed */
+  /* Non-zero: the prompt continues the slot. Zero: the prompt is the whole history, of which the
+   * part that the slot already holds is not recomputed. */
+  uint32_t append;
 } tern_generate_options;
 #define TERN_GENERATE_OPTIONS_INIT                                                                 \
   {sizeof(tern_generate_options), 0, 0, 0.0f, 1.0f, 0, 0.0f, 0, 0, 0}
