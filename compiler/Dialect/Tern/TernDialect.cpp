@@ -7,6 +7,7 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/DialectImplementation.h"
+#include "mlir/Interfaces/FoldInterfaces.h"
 #include "mlir/Interfaces/FunctionImplementation.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -21,7 +22,20 @@ using namespace tern;
 #define GET_OP_CLASSES
 #include "compiler/Dialect/Tern/TernOps.cpp.inc"
 
+namespace {
+
+/// Constants that folding makes inside the body of a structured op stay there.
+struct TernFolderInterface : DialectFoldInterface {
+  using DialectFoldInterface::DialectFoldInterface;
+  bool shouldMaterializeInto(Region *region) const final {
+    return isa<MapOp, ReduceOp>(region->getParentOp());
+  }
+};
+
+} // namespace
+
 void TernDialect::initialize() {
+  addInterfaces<TernFolderInterface>();
   addAttributes<
 #define GET_ATTRDEF_LIST
 #include "compiler/Dialect/Tern/TernAttrs.cpp.inc"
@@ -174,6 +188,9 @@ uint64_t KvType::keyBlockBytes() const {
 uint64_t KvType::valueBlockBytes() const {
   return uint64_t(blockPositions) * getHeads() * getValueSize() * getElement().getIntOrFloatBitWidth() / 8;
 }
+
+/// The empty terminator that a body without results gets.
+void YieldOp::build(OpBuilder &, OperationState &) {}
 
 //===-- tern.kernel ---------------------------------------------------------------------------===//
 

@@ -1,0 +1,79 @@
+// Parsing of --quantize.
+#include "compiler/Transforms/QuantizationPolicy.h"
+
+#include "llvm/ADT/SmallVector.h"
+#include "llvm/ADT/StringExtras.h"
+
+using namespace llvm;
+using namespace tern;
+
+namespace {
+
+/// One policy word; nullopt inside the Expected means keep.
+Expected<std::optional<EncodingDesc>> parsePolicyWord(StringRef word) {
+  using Result = std::optional<EncodingDesc>;
+  if (word == "keep")
+    return Result();
+  if (word == "f32")
+    return Result(EncodingDesc{CodeKind::F32});
+  if (word == "f16")
+    return Result(EncodingDesc{CodeKind::F16});
+  if (word == "int8")
+    return Result(EncodingDesc{CodeKind::Int8, 32, ScaleType::F16});
+  if (word == "int4" || word == "int4:g32")
+    return Result(EncodingDesc{CodeKind::Int4, 32, ScaleType::F16});
+  if (word == "ternary")
+    return Result(EncodingDesc{CodeKind::Ternary, 256, ScaleType::F16});
+  return createStringError("unknown quantization policy '" + word.str() +
+                           "'; known are keep, f32, f16, int8, int4, int4:g32, ternary");
+}
+
+} // namespace
+
+Expected<QuantizationPolicy> QuantizationPolicy::parse(StringRef text) {
+  QuantizationPolicy policy;
+  SmallVector<StringRef> items;
+  text.split(items, ',');
+  bool havePlain = false;
+  for (StringRef item : items) {
+    auto [pattern, word] = item.rsplit('=');
+    if (!item.contains('=')) {
+      if (havePlain)
+        return createStringError("two plain quantization policies in '" + text.str() +
+                                 "'; write PATTERN=POLICY for all but one");
+      havePlain = true;
+      auto encoding = parsePolicyWord(item);
+      if (!encoding)
+        return encoding.takeError();
+      policy.plain = *encoding;
+      continue;
+    }
+    auto encoding = parsePolicyWord(word);
+    if (!encoding)
+      return encoding.takeError();
+    auto glob = GlobPattern::create(pattern);
+    if (!glob)
+      return createStringError("bad weight pattern '" + pattern.str() +
+                               "': " + toString(glob.takeError()));
+    policy.rules.push_back({pattern.str(), std::move(*glob), *encoding});
+  }
+  return policy;
+}
+
+std::optional<EncodingDesc> QuantizationPolicy::encodingFor(StringRef weight) const {
+  std::optional<EncodingDesc> encoding = plain;
+  for (const Rule &rule : rules)
+    if (rule.glob.match(weight)) {
+      rule.used = true;
+      encoding = rule.encoding;
+    }
+  return encoding;
+}
+
+std::vector<std::string> QuantizationPolicy::unusedPatterns() const {
+  std::vector<std::string> unused;
+  for (const Rule &rule : rules)
+    if (!rule.used)
+      unused.push_back(rule.pattern);
+  return unused;
+}
