@@ -156,13 +156,16 @@ Extent operationsOf(KernelOp kernel) {
   return total;
 }
 
-void addArguments(KernelSignature &signature, Value value, bool isResult, unsigned number) {
+/// `stores`: the kernel yields its cache operand after writing to it.
+void addArguments(KernelSignature &signature, Value value, bool isResult, unsigned number, bool stores) {
+  if (isResult && isa<KvType>(value.getType()))
+    return;
   std::string base = (isResult ? "res" : "arg") + std::to_string(number);
   for (auto [index, component] :
        llvm::enumerate(componentsOf(value.getType(), dimSymbolOf(value)))) {
-    Access access = Access::Read;
-    if (isResult && component.space != Space::BlockTable)
-      access = isa<KvType>(value.getType()) ? Access::ReadWrite : Access::Write;
+    Access access = isResult ? Access::Write : Access::Read;
+    if (stores && (component.space == Space::KvKey || component.space == Space::KvValue))
+      access = Access::ReadWrite;
     std::string name = component.suffix.empty() ? base : base + "." + component.suffix.str();
     signature.arguments.push_back(
         {std::move(name), access, component, isResult, number, unsigned(index)});
@@ -188,10 +191,11 @@ KernelSignature describeKernel(KernelOp kernel, const TargetInfo &target) {
   KernelSignature signature;
   signature.name = kernel.getSymName().str();
   Block &body = kernel.getBody().front();
+  bool stores = llvm::any_of(kernel.getResultTypes(), llvm::IsaPred<KvType>);
   for (auto [i, argument] : llvm::enumerate(body.getArguments()))
-    addArguments(signature, argument, /*isResult=*/false, i);
+    addArguments(signature, argument, /*isResult=*/false, i, stores);
   for (auto [i, result] : llvm::enumerate(body.getTerminator()->getOperands()))
-    addArguments(signature, result, /*isResult=*/true, i);
+    addArguments(signature, result, /*isResult=*/true, i, stores);
   signature.tasks = tasksOf(kernel, target);
   signature.flops = operationsOf(kernel);
   return signature;
