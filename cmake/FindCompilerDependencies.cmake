@@ -20,7 +20,7 @@ endif()
 add_library(tern_halide SHARED IMPORTED)
 set_target_properties(tern_halide PROPERTIES
   IMPORTED_LOCATION ${halide_root}/lib64/libHalide.so
-  INTERFACE_SYSTEM_INCLUDE_DIRECTORIES ${halide_root}/include)
+  INTERFACE_INCLUDE_DIRECTORIES ${halide_root}/include)
 
 add_library(tern_compiler_options INTERFACE)
 target_include_directories(tern_compiler_options SYSTEM INTERFACE ${LLVM_INCLUDE_DIRS} ${MLIR_INCLUDE_DIRS})

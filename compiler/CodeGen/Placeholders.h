@@ -1,0 +1,23 @@
+// Instruction placeholders: operations that Halide cannot select and LLVM 22 can.
+//
+// An algorithm writes such an operation as an opaque, lane-preserving call (PureExtern) named
+// `tern_placeholder_<operation>` on 32-bit lanes; Halide vectorises around it lane by lane. Here
+// the calls become the target's instructions. No target needs one yet, so every placeholder is an
+// error: a kernel that would call a function that does not exist is never emitted.
+#ifndef TERN_COMPILER_CODEGEN_PLACEHOLDERS_H
+#define TERN_COMPILER_CODEGEN_PLACEHOLDERS_H
+
+#include "targets/TargetInfo.h"
+#include "llvm/IR/Module.h"
+#include "llvm/Support/Error.h"
+
+namespace tern {
+
+/// Expands the placeholder calls of `module`; fails on one that `target` has no instruction for.
+llvm::Error expandPlaceholders(llvm::Module &module, const TargetInfo &target);
+
+/// Fails if `module` still declares a function that is neither an intrinsic nor a memory routine.
+llvm::Error checkSelfContained(const llvm::Module &module);
+
+} // namespace tern
+#endif
