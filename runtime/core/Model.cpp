@@ -1,0 +1,292 @@
+// Loading in the order of trust: table, variant, code, weights.
+#include "runtime/core/Model.h"
+
+#include "runtime/core/Sha256.h"
+#include "runtime/core/Verify.h"
+
+#include <cinttypes>
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+#include <sys/mman.h>
+#include <unistd.h>
+
+using namespace tern;
+using namespace tern::runtime;
+
+void Log::info(const char *format, ...) const {
+  if (!write)
+    return;
+  char line[Status::messageCapacity];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(line, sizeof(line), format, arguments);
+  va_end(arguments);
+  write(context, 0, line);
+}
+
+/// A variant's target begins with its architecture: "x86_64-avx2" runs on "x86_64".
+static bool isForHost(const fb::Variant &variant) {
+  const std::string_view host = hostArchitecture();
+  const std::string_view target(variant.target()->c_str(), variant.target()->size());
+  return target.substr(0, host.size()) == host &&
+         (target.size() == host.size() || target[host.size()] == '-');
+}
+
+/// Appends to a bounded message; what does not fit is cut.
+static void append(char (&text)[160], const char *part) {
+  const size_t used = strlen(text);
+  snprintf(text + used, sizeof(text) - used, "%s", part);
+}
+
+/// Appends the features that the CPU lacks, or why the variant cannot run otherwise. False if it
+/// runs.
+static bool describeMissing(const fb::Variant &variant, const CpuFeatures &cpu, char (&text)[160]) {
+  bool missing = false;
+  if (!isForHost(variant)) {
+    append(text, " is for another architecture");
+    return true;
+  }
+  for (uint32_t i = 0; i < sizeOf(variant.features()); ++i) {
+    const flatbuffers::String *name = variant.features()->Get(i);
+    if (cpu.has({name->c_str(), name->size()}))
+      continue;
+    append(text, missing ? ", " : " needs ");
+    append(text, name->c_str());
+    missing = true;
+  }
+  return missing;
+}
+
+Status Model::chooseVariant(const char *target) {
+  const CpuFeatures cpu = CpuFeatures::detect();
+  char reasons[160] = "";
+  bool named = false;
+  for (const fb::Variant *variant : *table->variants()) {
+    const char *name = variant->target()->c_str();
+    if (target && strcmp(target, name) != 0)
+      continue;
+    named = true;
+    char reason[160] = "";
+    if (!describeMissing(*variant, cpu, reason)) {
+      chosen = variant;
+      return {};
+    }
+    append(reasons, *reasons ? "; " : "");
+    append(reasons, name);
+    append(reasons, reason);
+  }
+  if (!named)
+    return Status::error(StatusCode::notFound, "the artifact has no variant '%.64s'", target);
+  return Status::error(StatusCode::wrongCpu,
+                       "this CPU cannot run the artifact: %s; compile it for "
+                       "this CPU",
+                       reasons);
+}
+
+/// The bytes of a variant's code segment, in place or in `copy`.
+static Status codeBytes(const Source &source, const fb::Variant &variant,
+                        const Allocator &allocator, Block &copy, const uint8_t *&bytes) {
+  const fb::Segment &segment = *variant.code();
+  if (source.inPlace()) {
+    bytes = source.inPlace() + segment.offset();
+    return {};
+  }
+  TERN_RETURN_IF_ERROR(copy.allocate(allocator, segment.size(), "kernel code"));
+  TERN_RETURN_IF_ERROR(source.read(segment.offset(), copy.data(), segment.size()));
+  bytes = copy.data();
+  return {};
+}
+
+Status Model::loadCode() {
+  Block copy;
+  const uint8_t *code = nullptr;
+  TERN_RETURN_IF_ERROR(verifyCodeSegment(table, *chosen));
+  TERN_RETURN_IF_ERROR(codeBytes(source, *chosen, memory, copy, code));
+  TERN_RETURN_IF_ERROR(verifyVariant(table, *chosen, code));
+  return Image::load(code, chosen->code()->size(), image);
+}
+
+Status Model::markUsedUnits(Array<uint8_t> &used) const {
+  TERN_RETURN_IF_ERROR(used.allocate(memory, sizeOf(table->units()), "the list of weight units"));
+  for (uint32_t p = 0; p < sizeOf(chosen->plans()); ++p) {
+    const fb::Plan &plan = *chosen->plans()->Get(p);
+    for (uint32_t b = 0; b < sizeOf(plan.buffers()); ++b) {
+      const fb::Buffer &buffer = *plan.buffers()->Get(b);
+      if (buffer.space() == fb::MemorySpace::tensor)
+        used[table->tensors()->Get(buffer.index())->unit()] = 1;
+    }
+  }
+  return {};
+}
+
+Status Model::loadWeights(WeightsMode mode) {
+  const uint32_t units = sizeOf(table->units());
+  if (mode == WeightsMode::stream)
+    return Status::error(StatusCode::unsupported,
+                         "weights mode 'stream' is not implemented yet; use auto, map or copy");
+  if (mode == WeightsMode::map && !source.inPlace())
+    return Status::error(
+        StatusCode::invalidArgument,
+        "weights mode 'map' needs a file, or memory aligned to %zu bytes; use copy",
+        blockAlignment);
+  const bool copy =
+      mode == WeightsMode::copy || (mode == WeightsMode::automatic && !source.inPlace());
+  Array<uint8_t> used;
+  TERN_RETURN_IF_ERROR(markUsedUnits(used));
+  TERN_RETURN_IF_ERROR(unitData.allocate(memory, units, "the table of weight units"));
+
+  CheckedSize copiedBytes;
+  for (uint32_t i = 0; i < units; ++i) {
+    const fb::Segment &segment = *table->units()->Get(i)->segment();
+    measured.weightBytes += segment.size();
+    if (!used[i])
+      continue;
+    if (copy) {
+      copiedBytes = (copiedBytes + segment.size()).alignedTo(blockAlignment);
+      measured.copiedWeightBytes += segment.size();
+    } else {
+      unitData[i] = source.inPlace() + segment.offset();
+      measured.mappedWeightBytes += segment.size();
+    }
+  }
+  if (!copy)
+    return {};
+  TERN_RETURN_IF_ERROR(
+      copiedWeights.allocate(memory, copiedBytes.value(), "a copy of the weights"));
+  copiedWeights.adviseHugePages();
+  uint8_t *destination = copiedWeights.data();
+  for (uint32_t i = 0; i < units; ++i) {
+    if (!used[i])
+      continue;
+    const fb::Segment &segment = *table->units()->Get(i)->segment();
+    TERN_RETURN_IF_ERROR(source.read(segment.offset(), destination, segment.size()));
+    unitData[i] = destination;
+    destination += (segment.size() + blockAlignment - 1) & ~uint64_t(blockAlignment - 1);
+  }
+  return {};
+}
+
+/// True if a call reads token ids: of a tensor beside them it touches one row per token.
+static bool readsTokens(const fb::Plan &plan, const fb::CallCommand &call) {
+  for (uint32_t index : *call.buffers()) {
+    const fb::Buffer &buffer = *plan.buffers()->Get(index);
+    if (buffer.space() == fb::MemorySpace::input &&
+        fb::InputKind(buffer.index()) == fb::InputKind::tokens)
+      return true;
+  }
+  return false;
+}
+
+void Model::measure() {
+  for (uint32_t i = 0; i < sizeOf(table->kv_caches()); ++i) {
+    const fb::KvCache &cache = *table->kv_caches()->Get(i);
+    measured.kvBytesPerToken +=
+        (cache.key_block_bytes() + cache.value_block_bytes()) / blockPositions;
+  }
+  const fb::Plan *forward = plan("forward");
+  for (uint32_t c = 0; forward && c < sizeOf(forward->commands()); ++c) {
+    const fb::CallCommand *call = forward->commands()->Get(c)->op_as_CallCommand();
+    if (!call || !call->buffers())
+      continue;
+    const bool oneRow = readsTokens(*forward, *call);
+    for (uint32_t index : *call->buffers()) {
+      const fb::Buffer &buffer = *forward->buffers()->Get(index);
+      if (buffer.space() != fb::MemorySpace::tensor)
+        continue;
+      const fb::Tensor &tensor = *table->tensors()->Get(buffer.index());
+      const uint64_t rows =
+          oneRow && sizeOf(tensor.shape()) > 1 ? tensor.shape()->Get(0) : uint64_t(1);
+      measured.weightBytesPerToken += evaluate(*buffer.extent(), 1, 1).value() / (rows ? rows : 1);
+    }
+  }
+}
+
+Status Model::load(Source source, const ModelOptions &options, const Allocator &allocator,
+                   const Log &log, Model &result) {
+  result.memory = allocator;
+  result.logger = log;
+  result.source = std::move(source);
+  TERN_RETURN_IF_ERROR(ArtifactTable::open(result.source, allocator, result.table));
+  TERN_RETURN_IF_ERROR(verifyShared(result.table));
+  TERN_RETURN_IF_ERROR(result.chooseVariant(options.target));
+  TERN_RETURN_IF_ERROR(result.loadCode());
+  TERN_RETURN_IF_ERROR(result.loadWeights(options.weights));
+  result.source.closeDescriptor();
+  result.measure();
+  log.info("variant %s, %" PRIu64 " bytes of weights mapped, %" PRIu64 " copied",
+           result.chosen->target()->c_str(), result.measured.mappedWeightBytes,
+           result.measured.copiedWeightBytes);
+  return {};
+}
+
+const fb::Plan *Model::plan(const char *function) const {
+  return findPlan(*table, *chosen, function);
+}
+
+TernKernelFunction Model::kernel(uint32_t index) const {
+  const void *code = image.at(chosen->kernels()->Get(index)->entry());
+  TernKernelFunction function;
+  static_assert(sizeof(function) == sizeof(code));
+  memcpy(&function, &code, sizeof(function));
+  return function;
+}
+
+const uint8_t *Model::tensorData(uint32_t index) const {
+  const fb::Tensor &tensor = *table->tensors()->Get(index);
+  return unitData[tensor.unit()] + tensor.offset();
+}
+
+void Model::prefetchUnit(uint32_t index) const {
+  if (!source.isFileMapping() || !unitData[index] || copiedWeights.data())
+    return;
+  const fb::Segment &segment = *table->units()->Get(index)->segment();
+  const uintptr_t page = uintptr_t(sysconf(_SC_PAGESIZE));
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(unitData[index]) & ~(page - 1);
+  const uintptr_t end = reinterpret_cast<uintptr_t>(unitData[index]) + segment.size();
+  if (end == begin)
+    return;
+  // Walking the page cache for pages that are there costs milliseconds on a large model.
+  unsigned char resident = 0;
+  const uintptr_t last = (end - 1) & ~(page - 1);
+  if (mincore(reinterpret_cast<void *>(last), page, &resident) == 0 && (resident & 1))
+    return;
+  (void)madvise(reinterpret_cast<void *>(begin), end - begin, MADV_WILLNEED);
+}
+
+static Status verifyUnitDigest(const Source &source, const fb::WeightUnit &unit, Block &buffer) {
+  Sha256 hash;
+  const fb::Segment &segment = *unit.segment();
+  for (uint64_t done = 0; done < segment.size();) {
+    const uint64_t rest = segment.size() - done;
+    const uint64_t count = rest < buffer.size() ? rest : buffer.size();
+    TERN_RETURN_IF_ERROR(source.read(segment.offset() + done, buffer.data(), count));
+    hash.update(buffer.data(), count);
+    done += count;
+  }
+  uint8_t digest[Sha256::digestSize];
+  hash.finish(digest);
+  if (memcmp(digest, unit.digest()->bytes()->data(), sizeof(digest)) != 0)
+    return Status::error(StatusCode::invalidArtifact,
+                         "weight unit '%.64s' does not match its digest; the file is damaged",
+                         unit.name()->c_str());
+  return {};
+}
+
+Status tern::runtime::verifyArtifact(const Source &source, const Allocator &allocator) {
+  ArtifactTable table;
+  TERN_RETURN_IF_ERROR(ArtifactTable::open(source, allocator, table));
+  TERN_RETURN_IF_ERROR(verifyShared(table));
+  for (const fb::Variant *variant : *table->variants()) {
+    Block copy;
+    const uint8_t *code = nullptr;
+    TERN_RETURN_IF_ERROR(verifyCodeSegment(table, *variant));
+    TERN_RETURN_IF_ERROR(codeBytes(source, *variant, allocator, copy, code));
+    TERN_RETURN_IF_ERROR(verifyVariant(table, *variant, code));
+  }
+  Block buffer;
+  TERN_RETURN_IF_ERROR(buffer.allocate(allocator, uint64_t(1) << 18, "reading weights"));
+  for (uint32_t i = 0; i < sizeOf(table->units()); ++i)
+    TERN_RETURN_IF_ERROR(verifyUnitDigest(source, *table->units()->Get(i), buffer));
+  return {};
+}

@@ -1,0 +1,83 @@
+// A loaded artifact: verified table, the chosen variant's code in memory, pointers to its weights.
+// Immutable after loading; any number of threads may use it at once.
+#ifndef TERN_RUNTIME_CORE_MODEL_H
+#define TERN_RUNTIME_CORE_MODEL_H
+
+#include "runtime/core/Artifact.h"
+#include "runtime/core/CpuFeatures.h"
+#include "runtime/core/Image.h"
+#include "runtime/core/KernelABI.h"
+#include "runtime/core/Memory.h"
+#include "runtime/core/Source.h"
+
+namespace tern::runtime {
+
+/// Numeric values are those of tern_weights_mode.
+enum class WeightsMode : uint32_t { automatic = 0, map = 1, copy = 2, stream = 3 };
+
+struct ModelOptions {
+  WeightsMode weights = WeightsMode::automatic;
+  const char *target = nullptr; ///< variant to use whatever the order; null: the first that runs
+};
+
+/// Where notices go; silent by default.
+struct Log {
+  void (*write)(void *context, int level, const char *message) = nullptr;
+  void *context = nullptr;
+
+  [[gnu::format(printf, 2, 3)]] void info(const char *format, ...) const;
+};
+
+class Model {
+public:
+  /// Loads an artifact; `result` is default-constructed. Takes the source.
+  static Status load(Source source, const ModelOptions &options, const Allocator &allocator,
+                     const Log &log, Model &result);
+
+  const fb::Artifact &artifact() const { return *table; }
+  const fb::Variant &variant() const { return *chosen; }
+  /// The chosen variant's plan of a function, or null.
+  const fb::Plan *plan(const char *function) const;
+  const Allocator &allocator() const { return memory; }
+  const Log &log() const { return logger; }
+
+  TernKernelFunction kernel(uint32_t index) const;
+  /// Bytes of a tensor that a plan of the chosen variant uses.
+  const uint8_t *tensorData(uint32_t index) const;
+  /// Asks the system to bring a mapped unit into memory, unless it seems to be there.
+  void prefetchUnit(uint32_t index) const;
+
+  struct Figures {
+    uint64_t weightBytes = 0;         ///< all units
+    uint64_t mappedWeightBytes = 0;   ///< of the used units, in place
+    uint64_t copiedWeightBytes = 0;   ///< of the used units, in private memory
+    uint64_t weightBytesPerToken = 0; ///< read by `forward` for one token
+    uint64_t kvBytesPerToken = 0;
+  };
+  const Figures &figures() const { return measured; }
+  uint64_t imageBytes() const { return image.size(); }
+
+private:
+  Status chooseVariant(const char *target);
+  Status loadCode();
+  Status loadWeights(WeightsMode mode);
+  Status markUsedUnits(Array<uint8_t> &used) const;
+  void measure();
+
+  Allocator memory;
+  Log logger;
+  Source source;
+  ArtifactTable table;
+  const fb::Variant *chosen = nullptr;
+  Image image;
+  Block copiedWeights;
+  Array<const uint8_t *> unitData; ///< null for units no plan of the variant uses
+  Figures measured;
+};
+
+/// Checks a whole artifact: every variant, every weight unit's digest. Maps nothing executable.
+Status verifyArtifact(const Source &source, const Allocator &allocator);
+
+} // namespace tern::runtime
+
+#endif

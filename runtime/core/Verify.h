@@ -1,0 +1,42 @@
+// Checks every number of an artifact before anything in it is used.
+//
+// After these checks: each tensor lies in its unit and each unit in the file; each kernel's entry
+// is code of its image; for every T <= max_batch and R <= max_wanted each base pointer of each call
+// leads to at least the bytes its kernel declares; nothing writes weights, inputs or the block
+// table. All arithmetic is overflow-safe and no check is ever compiled out. What the machine code
+// itself does is outside of their reach: running an artifact is running a program.
+#ifndef TERN_RUNTIME_CORE_VERIFY_H
+#define TERN_RUNTIME_CORE_VERIFY_H
+
+#include "runtime/core/Artifact.h"
+
+namespace tern::runtime {
+
+/// Bounds on what an artifact may ask for; far above real models, they keep products in range.
+inline constexpr uint32_t maxBatchLimit = 65536;
+inline constexpr uint32_t maxVocabulary = uint32_t(1) << 24;
+inline constexpr uint32_t maxContext = uint32_t(1) << 30;
+inline constexpr uint32_t maxArguments = 64;
+inline constexpr uint32_t maxOutputs = 16;
+/// Positions of one KV block; a constant of the kernels.
+inline constexpr uint32_t blockPositions = 64;
+/// Blocks that one attention step covers: rows of the block table are padded to a multiple.
+inline constexpr uint32_t blocksPerAttentionStep = 8;
+
+/// Everything that the variants share.
+Status verifyShared(const ArtifactTable &table);
+
+/// Where a variant's code lies in the file.
+Status verifyCodeSegment(const ArtifactTable &table, const fb::Variant &variant);
+
+/// One variant: code digest, image, kernels and plans. `code` holds the bytes of its code segment,
+/// aligned to 8. verifyShared and verifyCodeSegment have passed.
+Status verifyVariant(const ArtifactTable &table, const fb::Variant &variant, const uint8_t *code);
+
+/// The plan of a function in a variant, or null.
+const fb::Plan *findPlan(const fb::Artifact &artifact, const fb::Variant &variant,
+                         const char *function);
+
+} // namespace tern::runtime
+
+#endif

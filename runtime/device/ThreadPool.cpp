@@ -1,0 +1,180 @@
+// Each worker has its own sequence word, so a loop wakes only the workers it has tasks for.
+#include "runtime/device/ThreadPool.h"
+
+#include <csignal>
+#include <cstring>
+#include <ctime>
+#include <sched.h>
+#include <unistd.h>
+
+#if defined(__linux__)
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#endif
+
+using namespace tern;
+using namespace tern::runtime;
+
+/// Kernels have small frames; the thread itself needs little more.
+static constexpr size_t workerStackSize = size_t(512) << 10;
+
+static void relaxCpu() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("isb");
+#endif
+}
+
+static uint64_t now() {
+  timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return uint64_t(time.tv_sec) * 1000000000u + uint64_t(time.tv_nsec);
+}
+
+uint32_t WaitWord::waitWhile(uint32_t old, uint64_t spinNanoseconds) {
+  // Reading the clock costs about as much as the pauses between two readings.
+  constexpr int pausesPerReading = 32;
+  uint32_t value;
+  uint64_t start = 0;
+  do {
+    for (int i = 0; i < pausesPerReading; ++i) {
+      if ((value = load()) != old)
+        return value;
+      relaxCpu();
+    }
+    const uint64_t time = now();
+    if (!start)
+      start = time;
+    if (time - start > spinNanoseconds)
+      break;
+  } while (true);
+
+  // Sequentially consistent with store(): either the waker sees a sleeper or the sleeper the word.
+  sleepers.fetch_add(1, std::memory_order_seq_cst);
+#if defined(__linux__)
+  while ((value = word.load(std::memory_order_seq_cst)) == old)
+    syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, old, nullptr, nullptr, 0);
+#else
+  pthread_mutex_lock(&mutex);
+  while ((value = word.load(std::memory_order_seq_cst)) == old)
+    pthread_cond_wait(&changed, &mutex);
+  pthread_mutex_unlock(&mutex);
+#endif
+  sleepers.fetch_sub(1, std::memory_order_relaxed);
+  return value;
+}
+
+void WaitWord::wake() {
+  if (sleepers.load(std::memory_order_seq_cst) == 0)
+    return;
+#if defined(__linux__)
+  syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+#else
+  pthread_mutex_lock(&mutex);
+  pthread_cond_signal(&changed);
+  pthread_mutex_unlock(&mutex);
+#endif
+}
+
+void WaitWord::store(uint32_t value) {
+  word.store(value, std::memory_order_seq_cst);
+  wake();
+}
+
+void WaitWord::countDown() {
+  if (word.fetch_sub(1, std::memory_order_seq_cst) == 1)
+    wake();
+}
+
+Status ThreadPool::start(const Allocator &allocator, uint32_t workers) {
+  if (workers == 0 || workers > maxWorkers)
+    return Status::error(StatusCode::invalidArgument, "%u threads, expected 1 to %u", workers,
+                         maxWorkers);
+  workerCount = workers;
+  if (workers == 1)
+    return {};
+  TERN_RETURN_IF_ERROR(
+      workerMemory.allocate(allocator, uint64_t(workers - 1) * sizeof(Worker), "worker threads"));
+  others = reinterpret_cast<Worker *>(workerMemory.data());
+
+  // Signals are the application's business: its own threads get them.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, workerStackSize);
+  int code = 0;
+  for (uint32_t i = 0; i + 1 < workers && !code; ++i) {
+    Worker *worker = new (&others[i]) Worker();
+    worker->pool = this;
+    worker->number = i + 1;
+    code = pthread_create(&worker->thread, &attributes, threadMain, worker);
+    startedThreads += code == 0;
+  }
+  pthread_attr_destroy(&attributes);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (!code)
+    return {};
+  const uint32_t running = startedThreads;
+  stop();
+  return Status::error(StatusCode::outOfMemory,
+                       "cannot start worker thread %u of %u: %s; ask for fewer threads",
+                       running + 1, workers - 1, strerror(code));
+}
+
+void ThreadPool::stop() {
+  rangeFunction = nullptr;
+  for (uint32_t i = 0; i < startedThreads; ++i)
+    others[i].sequence.store(others[i].sequence.load() + 1);
+  for (uint32_t i = 0; i < startedThreads; ++i)
+    pthread_join(others[i].thread, nullptr);
+  startedThreads = 0;
+}
+
+void *ThreadPool::threadMain(void *argument) {
+  Worker &worker = *static_cast<Worker *>(argument);
+  ThreadPool &pool = *worker.pool;
+  for (uint32_t seen = 0;;) {
+    seen = worker.sequence.waitWhile(seen, spinNanoseconds);
+    if (!pool.rangeFunction)
+      return nullptr;
+    pool.rangeFunction(pool.rangeContext, worker.number,
+                       begin(pool.taskCount, worker.number, pool.workerCount),
+                       begin(pool.taskCount, worker.number + 1, pool.workerCount));
+    pool.pending.countDown();
+  }
+}
+
+void ThreadPool::run(int32_t tasks, Range range, void *context) {
+  if (tasks <= 0)
+    return;
+  if (workerCount == 1 || tasks == 1) {
+    range(context, 0, 0, tasks);
+    return;
+  }
+  rangeFunction = range;
+  rangeContext = context;
+  taskCount = tasks;
+  uint32_t participants = 0;
+  for (uint32_t i = 1; i < workerCount; ++i)
+    participants += begin(tasks, i, workerCount) < begin(tasks, i + 1, workerCount);
+  pending.store(participants);
+  for (uint32_t i = 1; i < workerCount; ++i)
+    if (begin(tasks, i, workerCount) < begin(tasks, i + 1, workerCount))
+      others[i - 1].sequence.store(others[i - 1].sequence.load() + 1);
+  range(context, 0, 0, begin(tasks, 1, workerCount));
+  for (uint32_t left = pending.load(); left != 0;)
+    left = pending.waitWhile(left, spinNanoseconds);
+}
+
+uint32_t ThreadPool::availableCpus() {
+#if defined(__linux__)
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof(set), &set) == 0)
+    return uint32_t(CPU_COUNT(&set));
+#endif
+  const long count = sysconf(_SC_NPROCESSORS_ONLN);
+  return count > 0 ? uint32_t(count) : 1;
+}

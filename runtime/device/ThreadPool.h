@@ -1,0 +1,96 @@
+// Workers for the plan's parallel loops: fork, fixed contiguous ranges, join.
+//
+// A pool belongs to one session; there is no global one. The calling thread is worker 0. A worker
+// waits for its next range by spinning for a bounded time and parks after it, so a decoding step
+// costs no system call per loop while an idle session costs no CPU. The range a worker gets depends
+// only on the task count and the number of workers.
+#ifndef TERN_RUNTIME_DEVICE_THREADPOOL_H
+#define TERN_RUNTIME_DEVICE_THREADPOOL_H
+
+#include "runtime/core/Memory.h"
+
+#include <atomic>
+#include <cstdint>
+#include <pthread.h>
+
+namespace tern::runtime {
+
+/// A 32-bit word that threads can wait on.
+class WaitWord {
+public:
+  /// Waits until the word differs from `old`: spins for at most `spinNanoseconds`, then sleeps.
+  /// Returns the new value.
+  uint32_t waitWhile(uint32_t old, uint64_t spinNanoseconds);
+  /// Changes the word and wakes its waiter, if it sleeps. What was written before is visible to it.
+  void store(uint32_t value);
+  uint32_t load() const { return word.load(std::memory_order_acquire); }
+  /// Subtracts 1; wakes the waiter when the word becomes 0.
+  void countDown();
+
+private:
+  void wake();
+
+  std::atomic<uint32_t> word{0};
+  std::atomic<uint32_t> sleepers{0};
+#if !defined(__linux__)
+  pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+#endif
+};
+
+class ThreadPool {
+public:
+  /// Runs tasks [first, last) as worker number `worker`.
+  using Range = void (*)(void *context, uint32_t worker, int32_t first, int32_t last);
+
+  /// Longest time a worker spins before it parks. Forks follow each other within microseconds
+  /// inside a forward call; sampling a token in between takes up to about this long.
+  static constexpr uint64_t spinNanoseconds = 100000;
+  static constexpr uint32_t maxWorkers = 1024;
+
+  ThreadPool() = default;
+  ThreadPool(const ThreadPool &) = delete;
+  ThreadPool &operator=(const ThreadPool &) = delete;
+  ~ThreadPool() { stop(); }
+
+  /// Starts workers - 1 threads. Called once.
+  Status start(const Allocator &allocator, uint32_t workers);
+  uint32_t workers() const { return workerCount; }
+
+  /// Runs tasks [0, tasks) and returns when all are done. One call at a time. Allocates nothing.
+  void run(int32_t tasks, Range range, void *context);
+
+  /// First task of `worker`; the last worker's range ends at begin(workers). Rounded up, so that
+  /// the calling thread has a task whenever anyone has.
+  static int32_t begin(int32_t tasks, uint32_t worker, uint32_t workers) {
+    return int32_t((int64_t(tasks) * worker + workers - 1) / workers);
+  }
+
+  /// The CPUs this process may run on.
+  static uint32_t availableCpus();
+
+private:
+  struct alignas(64) Worker { // a cache line each
+    WaitWord sequence;        ///< grows by one for each range given
+    pthread_t thread;
+    ThreadPool *pool;
+    uint32_t number;
+  };
+  static void *threadMain(void *worker);
+  void stop();
+
+  Block workerMemory;
+  Worker *others = nullptr; ///< workers 1 ..
+  uint32_t startedThreads = 0;
+  uint32_t workerCount = 1;
+
+  // The loop under way; written by run() before it gives out ranges.
+  Range rangeFunction = nullptr; ///< null: stop
+  void *rangeContext = nullptr;
+  int32_t taskCount = 0;
+  alignas(64) WaitWord pending; ///< workers that have not finished their range
+};
+
+} // namespace tern::runtime
+
+#endif
