@@ -8,6 +8,7 @@
 #include "compiler/Kernels/KernelSignature.h"
 #include "llvm/Support/Error.h"
 #include <vector>
+#include <vector>
 
 namespace tern {
 
@@ -31,7 +32,7 @@ struct BufferBinding {
   uint8_t typeCode;       ///< halide_type_code_t
   uint8_t typeBits;
   uint64_t byteOffset = 0;
-  llvm::SmallVector<DimensionBinding, 4> dimensions;
+  std::vector<DimensionBinding> dimensions;
 };
 
 /// A Halide function parameter: a buffer, or an i32 scalar.

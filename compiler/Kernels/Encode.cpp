@@ -1,0 +1,63 @@
+// Quantization of activations to int8 with one scale per group of a row.
+#include "compiler/Kernels/KernelBuilder.h"
+
+using namespace mlir;
+using Halide::Expr;
+using Halide::Func;
+
+namespace tern {
+
+llvm::Error buildEncode(KernelBuilder &builder, EncodeOp op) {
+  const FloatValue &x = builder.get<FloatValue>(op.getX());
+  auto type = cast<RankedTensorType>(op.getResult().getType());
+  auto activation = cast<ActivationAttr>(type.getEncoding());
+  int k = int(x.size());
+  int groupSize = activation.getGroupSize() ? int(activation.getGroupSize()) : k;
+  int sumSize = int(activation.getSumSize()), tile = int(rowPadding);
+  if (k % tile != 0 || groupSize % tile != 0 || sumSize % tile != 0)
+    return llvm::createStringError("encode needs rows, groups and sums in multiples of " +
+                                   llvm::Twine(tile) + ", got rows of " + llvm::Twine(k));
+  Halide::Var lane = builder.lane, group = builder.group, row = builder.row;
+  auto &stages = builder.stages().rowStages;
+
+  Func scale("scale");
+  Func peaks("peaks");
+  Halide::RDom tiles(0, groupSize / tile, "groupTiles");
+  peaks(lane, group, row) = 0.0f;
+  Expr magnitude = Halide::abs(x.at({lane, group * (groupSize / tile) + tiles, row}));
+  peaks(lane, group, row) = Halide::max(peaks(lane, group, row), magnitude);
+  stages.push_back({peaks, tile, false, scale, group});
+  Func peak = foldLanes(
+      builder, peaks, "peaks", [](Expr a, Expr b) { return Halide::max(a, b); }, scale, group);
+  scale(group, row) = peak(0, group, row) / 127.0f;
+  stages.push_back({scale});
+
+  Func codes("codes");
+  Halide::Var tileVar = builder.tile;
+  Expr s = scale((tileVar * tile) / groupSize, row);
+  Expr rounded = Halide::round(x.at({lane, tileVar, row}) / s);
+  Expr code = Halide::cast<int8_t>(Halide::clamp(rounded, -127.0f, 127.0f));
+  codes(lane, tileVar, row) = Halide::select(s > 0.0f, code, Halide::cast<int8_t>(0));
+  stages.push_back({codes, tile, /*large=*/true});
+
+  ActValue value{type, activation, {}, {}, {}};
+  value.codes = [codes](const Point &p) -> Expr { return codes(p.lane, p.tile, p.row); };
+  value.scales = [scale](const Expr &g, const Expr &row) -> Expr { return scale(g, row); };
+  if (sumSize) {
+    Func sums("sums"), laneSums("laneSums");
+    Halide::RDom sumTiles(0, sumSize / tile, "sumTiles");
+    laneSums(lane, group, row) = 0;
+    laneSums(lane, group, row) +=
+        Halide::cast<int32_t>(codes(lane, group * (sumSize / tile) + sumTiles, row));
+    stages.push_back({laneSums, tile, false, sums, group});
+    Func sum = foldLanes(
+        builder, laneSums, "sums", [](Expr a, Expr b) { return a + b; }, sums, group);
+    sums(group, row) = sum(0, group, row);
+    stages.push_back({sums});
+    value.sums = [sums](const Expr &g, const Expr &row) -> Expr { return sums(g, row); };
+  }
+  builder.set(op.getResult(), value);
+  return llvm::Error::success();
+}
+
+} // namespace tern

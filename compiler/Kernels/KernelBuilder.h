@@ -1,0 +1,202 @@
+// The state of turning one kernel's region into one Halide pipeline.
+//
+// An op's builder reads its operands' values, writes Halide expressions, and records the value of its
+// result. Values of a region:
+//   FloatValue   tensor<rows x [parts x] N x f32>: an expression at a point; rows of N are seen as tiles of
+//                32 lanes, which is how they are padded and how vectors run
+//   IntValue     tensor<rows x i32>
+//   ActValue     int8 codes, their scales and sums (#tern.act)
+//   WeightValue  a packed matrix (WeightLayout.h)
+//   KvValue      a cache's component arguments
+// Which intermediate results exist as Funcs of their own is recorded in KernelStages for the target's
+// schedule. This header is internal to compiler/Kernels: it needs Halide.
+#ifndef TERN_COMPILER_KERNELS_KERNELBUILDER_H
+#define TERN_COMPILER_KERNELS_KERNELBUILDER_H
+
+#include "compiler/Dialect/Tern/TernDialect.h"
+#include "compiler/Kernels/KernelGenerator.h"
+#include "compiler/Kernels/KernelStages.h"
+#include "targets/TargetInfo.h"
+#include "llvm/ADT/DenseMap.h"
+#include <Halide.h>
+#include <functional>
+#include <variant>
+
+namespace tern {
+
+/// A place in a float value: element tile * 32 + lane of part `part` of row `row`.
+struct Point {
+  Halide::Expr lane, tile, row;
+  Halide::Expr part = 0;
+
+  Halide::Expr element() const { return tile * int(rowPadding) + lane; }
+  static Point ofElement(const Halide::Expr &n, const Halide::Expr &row, const Halide::Expr &part = 0) {
+    return {n % int(rowPadding), n / int(rowPadding), row, part};
+  }
+};
+
+struct FloatValue {
+  mlir::RankedTensorType type;
+  std::function<Halide::Expr(const Point &)> at;
+
+  int64_t size() const { return type.getShape().back(); }
+  int64_t parts() const { return type.getRank() == 3 ? type.getDimSize(1) : 1; }
+  int64_t tiles() const { return int64_t(llvm::divideCeil(uint64_t(size()), rowPadding)); }
+  /// The element at `n` of a row (any n within the row, at the cost of a division when computed).
+  Halide::Expr element(const Halide::Expr &n, const Halide::Expr &row) const {
+    return at(Point::ofElement(n, row));
+  }
+};
+
+struct IntValue {
+  std::function<Halide::Expr(const Halide::Expr &row)> at;
+};
+
+/// `sums` is empty when the type has none.
+struct ActValue {
+  mlir::RankedTensorType type;
+  ActivationAttr activation;
+  std::function<Halide::Expr(const Point &)> codes;
+  std::function<Halide::Expr(const Halide::Expr &group, const Halide::Expr &row)> scales, sums;
+};
+
+struct WeightValue {
+  EncodingDesc encoding;
+  WeightLayout layout;
+  int64_t parts, rows, k;
+  /// Grouped codes: bytes (i, lane, line, part, group, tile); float codes: (lane, part, k, tile).
+  Halide::ImageParam codes;
+  /// (lane, part, group, tile); undefined for float codes.
+  Halide::ImageParam scales;
+
+  int64_t groups() const { return k / encoding.groupSize; }
+  int64_t planes() const { return layout.planes(encoding); }
+  int64_t linesPerGroup() const { return encoding.groupSize / (4 * planes()); }
+};
+
+/// Numbers of the arguments in the kernel's signature.
+struct KvValue {
+  KvType type;
+  unsigned keys, values, blockTable;
+};
+
+using KernelValue = std::variant<FloatValue, IntValue, ActValue, WeightValue, KvValue>;
+
+/// The row counts one variant serves, and how many rows it takes at a time.
+struct RowRange {
+  int32_t min = 1, max = INT32_MAX;
+  int32_t block = 1;
+  bool single() const { return max == 1; }
+};
+
+class KernelBuilder {
+public:
+  KernelBuilder(KernelOp kernel, const TargetInfo &target, const KernelSignature &signature,
+                RowRange rowRange);
+
+  /// Runs every op's builder and defines the outputs.
+  llvm::Error build();
+
+  //===-- For op builders ---------------------------------------------------------------------===//
+
+  const TargetInfo &target() const { return targetInfo; }
+  const RowRange &rowRange() const { return range; }
+  KernelStages &stages() { return kernelStages; }
+
+  /// Tasks [first, first + count) of the call.
+  Halide::Expr first() const { return firstTask; }
+  Halide::Expr count() const { return taskCount; }
+  /// Rows of a value: T or R of the call or a constant; 1 in a variant for one row.
+  Halide::Expr rowsOf(mlir::Value value);
+  Affine rowsBinding(mlir::Value value) const;
+
+  template <typename T> const T &get(mlir::Value value) const {
+    return std::get<T>(values.find(value)->second);
+  }
+  void set(mlir::Value value, KernelValue v) { values.insert({value, std::move(v)}); }
+
+  /// Index into the signature's arguments of a component of an operand or result of the kernel.
+  unsigned argumentOf(bool isResult, unsigned number, unsigned component) const;
+
+  /// A Halide parameter that reads (or, for scatter updates, starts from) an argument. Dimensions with
+  /// constant strides and mins are promised to Halide.
+  Halide::ImageParam addInput(unsigned argument, Halide::Type type, llvm::ArrayRef<DimensionBinding> dimensions,
+                              uint64_t byteOffset = 0);
+  /// Makes `func` an output stored in `argument`. `bounds` gives, per dimension, min and extent as Halide
+  /// sees them; they must agree with the bindings.
+  struct OutputBounds {
+    Halide::Expr min, extent;
+  };
+  void addOutput(Halide::Func func, unsigned argument, llvm::ArrayRef<DimensionBinding> dimensions,
+                 llvm::ArrayRef<OutputBounds> bounds);
+
+  Halide::Var lane{"lane"}, tile{"tile"}, part{"part"}, row{"row"}, group{"group"};
+
+  //===-- For the generator -------------------------------------------------------------------===//
+
+  Halide::Pipeline pipeline() const { return Halide::Pipeline(outputs); }
+  /// Arguments of the Halide function, outputs excluded, and the bindings of all of them in order.
+  std::vector<Halide::Argument> arguments() const;
+  std::vector<ParameterBinding> bindings() const;
+
+private:
+  llvm::Error buildOp(mlir::Operation &op);
+  llvm::Error bindArgument(mlir::BlockArgument argument);
+  void bindWeight(mlir::BlockArgument argument, EncodingAttr encoding);
+  void bindActivation(mlir::BlockArgument argument, ActivationAttr activation);
+  llvm::Error defineResult(unsigned number, mlir::Value value);
+  void defineFloatResult(unsigned number, mlir::Value value);
+  void defineActivationResult(unsigned number, mlir::Value value);
+  Halide::Expr symbolParam(DimSymbol symbol);
+
+  KernelOp kernel;
+  const TargetInfo &targetInfo;
+  const KernelSignature &signature;
+  RowRange range;
+  KernelStages kernelStages;
+  llvm::DenseMap<mlir::Value, KernelValue> values;
+
+  struct ScalarParameter {
+    Halide::Param<int32_t> param;
+    Affine value;
+  };
+  std::vector<ScalarParameter> scalars;
+  Halide::Expr firstTask, taskCount;
+  Halide::Expr symbolRows[3];
+  std::vector<std::pair<Halide::ImageParam, BufferBinding>> inputs;
+  std::vector<Halide::Func> outputs;
+  std::vector<BufferBinding> outputBindings;
+};
+
+/// {constant} as a binding.
+inline Affine fixed(int64_t value) { return Affine{value}; }
+/// Dimension [0, extent) with a constant stride.
+inline DimensionBinding dimension(int64_t extent, int64_t stride) {
+  return {fixed(0), fixed(extent), fixed(stride)};
+}
+
+// Builders, one family per file.
+llvm::Error buildEmbed(KernelBuilder &, EmbedOp);
+llvm::Error buildLinear(KernelBuilder &, LinearOp);
+llvm::Error buildRmsNorm(KernelBuilder &, RmsNormOp);
+llvm::Error buildEncode(KernelBuilder &, EncodeOp);
+llvm::Error buildMap(KernelBuilder &, MapOp);
+llvm::Error buildGather(KernelBuilder &, GatherOp);
+llvm::Error buildSlice(KernelBuilder &, SliceOp);
+llvm::Error buildReshape(KernelBuilder &, ReshapeOp);
+llvm::Error buildRope(KernelBuilder &, RopeOp);
+llvm::Error buildKvStore(KernelBuilder &, KvStoreOp);
+llvm::Error buildAttention(KernelBuilder &, AttentionOp);
+
+/// Folds the 32 lanes of partial(lane, ...) by halves, in a fixed order. The steps are computed for each `at` of
+/// `consumer` (once per row when that is undefined). The result is element 0 of the returned Func.
+Halide::Func foldLanes(KernelBuilder &builder, Halide::Func partial, const std::string &name,
+                       const std::function<Halide::Expr(Halide::Expr, Halide::Expr)> &combine,
+                       Halide::Func consumer = {}, Halide::Var at = {});
+
+/// Rows of packed weights decoded to float: element k of row n of part `part`.
+Halide::Expr decodeWeight(const WeightValue &weight, const Halide::Expr &n, const Halide::Expr &k,
+                          const Halide::Expr &part = 0);
+
+} // namespace tern
+#endif

@@ -1,0 +1,127 @@
+// Runs Halide on a kernel: one pipeline per range of row counts, lowered to bitcode.
+#include "compiler/Kernels/KernelGenerator.h"
+
+#include "compiler/Kernels/KernelBuilder.h"
+#include "targets/x86/Schedule.h"
+#include "llvm/ADT/ScopeExit.h"
+#include "llvm/ADT/StringSwitch.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include <sstream>
+
+using namespace mlir;
+
+namespace tern {
+namespace {
+
+/// Linear layers take rows in blocks, and one row in a form of its own; other kernels loop over rows.
+/// A block never reaches beyond the rows of a call: each range has at least `block` of them.
+llvm::SmallVector<RowRange> rowRangesOf(KernelOp kernel, DimSymbol rows) {
+  bool hasLinear = llvm::any_of(kernel.getBody().front(),
+                                [](Operation &op) { return isa<LinearOp>(op); });
+  if (!hasLinear || rows == DimSymbol::None)
+    return {{1, INT32_MAX, 1}};
+  return {{1, 1, 1}, {2, 3, 2}, {4, 7, 4}, {8, INT32_MAX, 8}};
+}
+
+DimSymbol rowSymbolOf(KernelOp kernel) {
+  for (Operation &op : kernel.getBody().front())
+    for (Value result : op.getResults())
+      if (DimSymbol symbol = dimSymbolOf(result); symbol != DimSymbol::None)
+        return symbol;
+  for (Value argument : kernel.getBody().front().getArguments())
+    if (DimSymbol symbol = dimSymbolOf(argument); symbol != DimSymbol::None)
+      return symbol;
+  return DimSymbol::None;
+}
+
+using Scheduler = void (*)(KernelStages &, const TargetInfo &);
+
+Scheduler schedulerOf(llvm::StringRef family) {
+  return llvm::StringSwitch<Scheduler>(family).Case("x86", scheduleX86).Default(nullptr);
+}
+
+// Halide addresses within a buffer by i32 unless told otherwise.
+bool needsLargeBuffers(const KernelSignature &signature) {
+  return llvm::any_of(signature.arguments, [](const KernelArgument &argument) {
+    return argument.component.space == Space::Tensor &&
+           argument.component.bytes.constant > uint64_t(INT32_MAX);
+  });
+}
+
+/// Floats are strict: a row's bits must not depend on the variant that computes it.
+Halide::Target halideTarget(const TargetInfo &target, const KernelSignature &signature) {
+  Halide::Target result(target.halideTarget +
+                        "-no_runtime-no_asserts-no_bounds_query-strict_float");
+  if (needsLargeBuffers(signature))
+    result.set_feature(Halide::Target::LargeBuffers);
+  return result;
+}
+
+/// Halide writes bitcode to files only.
+llvm::Expected<std::string> bitcodeOf(const Halide::Module &module) {
+  llvm::SmallString<128> path;
+  if (std::error_code error = llvm::sys::fs::createTemporaryFile("tern-kernel", "bc", path))
+    return llvm::createStringError(error, "cannot create a temporary file for bitcode");
+  auto removeFile = llvm::scope_exit([&] { llvm::sys::fs::remove(path); });
+  module.compile({{Halide::OutputFileType::bitcode, std::string(path)}});
+  auto buffer = llvm::MemoryBuffer::getFile(path);
+  if (!buffer)
+    return llvm::createStringError(buffer.getError(), "cannot read back " + path);
+  return (*buffer)->getBuffer().str();
+}
+
+llvm::Expected<KernelVariant> generateVariant(KernelOp kernel, const TargetInfo &target,
+                                              const KernelSignature &signature, RowRange range,
+                                              Scheduler schedule) {
+  KernelBuilder builder(kernel, target, signature, range);
+  if (llvm::Error error = builder.build())
+    return std::move(error);
+  schedule(builder.stages(), target);
+  KernelVariant variant;
+  variant.functionName = signature.name + "_rows" + std::to_string(range.min);
+  variant.minRows = range.min;
+  variant.maxRows = range.max;
+  variant.rows = rowSymbolOf(kernel);
+  variant.parameters = builder.bindings();
+  Halide::Module module =
+      builder.pipeline().compile_to_module(builder.arguments(), variant.functionName,
+                                           halideTarget(target, signature));
+  std::ostringstream stmt;
+  stmt << module;
+  variant.stmt = stmt.str();
+  llvm::Expected<std::string> bitcode = bitcodeOf(module);
+  if (!bitcode)
+    return bitcode.takeError();
+  variant.bitcode = std::move(*bitcode);
+  return variant;
+}
+
+llvm::Error inKernel(llvm::StringRef name, const llvm::Twine &message) {
+  return llvm::createStringError("kernel '" + name + "': " + message);
+}
+
+} // namespace
+
+llvm::Expected<GeneratedKernel> generateKernel(KernelOp kernel, const TargetInfo &target) {
+  llvm::StringRef name = kernel.getSymName();
+  Scheduler schedule = schedulerOf(target.family);
+  if (!schedule)
+    return inKernel(name, "no kernel schedules exist for the target family " + target.family);
+  GeneratedKernel result{describeKernel(kernel, target), {}};
+  for (RowRange range : rowRangesOf(kernel, rowSymbolOf(kernel))) {
+    // Halide reports misuse by exceptions, which end here.
+    try {
+      llvm::Expected<KernelVariant> variant =
+          generateVariant(kernel, target, result.signature, range, schedule);
+      if (!variant)
+        return inKernel(name, llvm::toString(variant.takeError()));
+      result.variants.push_back(std::move(*variant));
+    } catch (const Halide::Error &error) {
+      return inKernel(name, llvm::Twine("Halide: ") + error.what());
+    }
+  }
+  return result;
+}
+
+} // namespace tern
