@@ -5,6 +5,7 @@
 // plan-memory fills in.
 #include "compiler/Kernels/KernelSignature.h"
 #include "compiler/Transforms/Passes.h"
+#include "compiler/Transforms/WeightUnits.h"
 #include "targets/TargetInfo.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -39,13 +40,6 @@ StringRef spelling(Space space) {
     return "block_table";
   }
   llvm_unreachable("every space has a spelling");
-}
-
-/// The unit a weight belongs to: its layer ("blk.3"), or itself when it is outside the layers.
-StringRef unitOf(StringRef weight) {
-  if (weight.starts_with("blk."))
-    return weight.take_front(weight.find('.', 4));
-  return weight;
 }
 
 class PlanBuilder {

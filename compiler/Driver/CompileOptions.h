@@ -1,0 +1,42 @@
+// What ternc was asked to do, after the command line has been checked.
+#ifndef TERN_COMPILER_DRIVER_COMPILEOPTIONS_H
+#define TERN_COMPILER_DRIVER_COMPILEOPTIONS_H
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace tern {
+
+/// --emit: the form to stop at.
+enum class OutputKind : uint8_t {
+  Tern,        ///< the artifact
+  TernIR,      ///< the imported graph
+  QuantizedIR, ///< after simplify and quantize
+  FusedIR,     ///< kernels and launches
+  PlanIR,      ///< programs with planned memory
+  Stmt,        ///< Halide's lowered kernels
+  LLVM,        ///< optimised LLVM IR of the kernels
+  Assembly,
+  Object       ///< the linked ELF image of the kernels
+};
+
+struct CompileOptions {
+  std::string input;
+  std::string output;               ///< "-" is standard output (not for artifacts)
+  std::vector<std::string> targets; ///< at least one; one only unless kind is Tern
+  std::string quantize = "keep";
+  bool kvF32 = false;
+  int64_t maxBatch = 64;
+  OutputKind kind = OutputKind::Tern;
+  unsigned jobs = 1;
+  bool showProgress = false; ///< on standard error
+  bool timing = false;       ///< table of stages on standard error
+  bool json = false;         ///< report on standard output
+};
+
+/// Runs the whole compilation. Returns the exit status: 0, or 1 after one line on standard error.
+int compile(const CompileOptions &options);
+
+} // namespace tern
+#endif

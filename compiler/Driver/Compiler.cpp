@@ -1,0 +1,355 @@
+// The whole compilation, stage by stage: import, quantize, fuse, plan, kernels, link, pack.
+//
+// Stages hand on an MLIR module; every `--emit` kind is the state between two of them. Kernels of all
+// targets are compiled in one batch so that `-j` workers stay busy.
+#include "compiler/Artifact/ArtifactWriter.h"
+#include "compiler/CodeGen/ImageLinker.h"
+#include "compiler/CodeGen/KernelCompiler.h"
+#include "compiler/Driver/ArtifactBuilder.h"
+#include "compiler/Driver/CompileOptions.h"
+#include "compiler/Driver/Progress.h"
+#include "compiler/Driver/Version.h"
+#include "compiler/Import/Import.h"
+#include "compiler/Text/TokenizerBuilder.h"
+#include "compiler/Transforms/Passes.h"
+#include "targets/TargetInfo.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/Parser/Parser.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FileUtilities.h"
+#include "llvm/Support/Format.h"
+#include "llvm/Support/JSON.h"
+#include "llvm/Support/Path.h"
+
+using namespace mlir;
+using namespace tern;
+
+namespace {
+
+/// One target's part of the work.
+struct TargetBuild {
+  TargetInfo target;
+  OwningOpRef<ModuleOp> module;
+  SmallVector<KernelOp> kernels;
+  std::vector<CompiledKernel> code;
+  LinkedImage image;
+};
+
+class Compilation {
+public:
+  explicit Compilation(const CompileOptions &options)
+      : options(options), progress(options.showProgress) {
+    DialectRegistry registry;
+    registry.insert<TernDialect, plan::PlanDialect, arith::ArithDialect, math::MathDialect,
+                    func::FuncDialect>();
+    context.appendDialectRegistry(registry);
+    context.loadAllAvailableDialects();
+  }
+
+  llvm::Error run();
+
+private:
+  const CompileOptions &options;
+  MLIRContext context;
+  ProgressLine progress;
+  StageTimer timer;
+  ImportedModel imported;
+  std::vector<TargetBuild> builds;
+  std::vector<std::string> notes;
+
+  llvm::Error import();
+  llvm::Error runPasses(ModuleOp module, llvm::function_ref<void(OpPassManager &)> build);
+  llvm::Error prepareTargets();
+  llvm::Error compileKernels(EmitKind emit);
+  llvm::Error writeText(llvm::function_ref<void(llvm::raw_ostream &)> print);
+  llvm::Error writeModule(ModuleOp module);
+  llvm::Error writeKernels();
+  llvm::Error writeTern();
+  PipelineOptions pipelineOptions(const TargetInfo &target) const {
+    PipelineOptions result;
+    result.target = target.name;
+    result.policy = options.quantize;
+    result.maxBatch = options.maxBatch;
+    return result;
+  }
+  void report(const ArtifactModel &model);
+};
+
+llvm::Error Compilation::import() {
+  timer.begin("import");
+  StringRef path = options.input;
+  if (path.ends_with(".mlir")) {
+    if (options.kind == OutputKind::Tern)
+      return llvm::createStringError(path.str() + ": a module in text form has no weights to pack; name a --emit kind");
+    imported.module = parseSourceFile<ModuleOp>(path, ParserConfig(&context));
+    if (!imported.module)
+      return llvm::createStringError(path.str() + ": not a valid module");
+    return llvm::Error::success();
+  }
+  if (llvm::sys::fs::is_directory(path))
+    return llvm::createStringError(path.str() + ": reading Hugging Face directories is not built yet; convert the model to GGUF");
+  if (path.ends_with(".onnx"))
+    return llvm::createStringError(path.str() + ": reading ONNX is not built yet; convert the model to GGUF");
+  ImportOptions importOptions;
+  importOptions.kvF32 = options.kvF32;
+  importOptions.threads = options.jobs;
+  auto model = importGGUF(context, path, importOptions);
+  if (!model)
+    return model.takeError();
+  imported = std::move(*model);
+  return llvm::Error::success();
+}
+
+/// Runs passes; the first error diagnostic becomes the error.
+llvm::Error Compilation::runPasses(ModuleOp module, llvm::function_ref<void(OpPassManager &)> build) {
+  std::string message;
+  ScopedDiagnosticHandler handler(&context, [&](Diagnostic &diagnostic) {
+    if (diagnostic.getSeverity() == DiagnosticSeverity::Error && message.empty())
+      message = diagnostic.str();
+    return success();
+  });
+  PassManager manager(&context);
+  build(manager);
+  if (failed(manager.run(module)))
+    return llvm::createStringError(options.input + ": " + (message.empty() ? "a pass failed" : message));
+  return llvm::Error::success();
+}
+
+llvm::Error Compilation::prepareTargets() {
+  for (const std::string &name : options.targets) {
+    auto target = lookupTarget(name);
+    if (!target)
+      return target.takeError();
+    if (llvm::any_of(builds, [&](TargetBuild &build) { return build.target.name == target->name; }))
+      return llvm::createStringError("target " + target->name + " is named twice");
+    TargetBuild build;
+    build.target = std::move(*target);
+    build.module = cast<ModuleOp>(imported.module.get()->clone());
+    builds.push_back(std::move(build));
+  }
+  timer.begin("fuse");
+  for (TargetBuild &build : builds) {
+    if (llvm::Error error = runPasses(*build.module, [&](OpPassManager &manager) {
+          buildFusePipeline(manager, pipelineOptions(build.target));
+        }))
+      return error;
+    build.kernels.assign(build.module->getOps<KernelOp>().begin(), build.module->getOps<KernelOp>().end());
+  }
+  return llvm::Error::success();
+}
+
+llvm::Error Compilation::compileKernels(EmitKind emit) {
+  timer.begin("kernels");
+  progress.begin("compiling kernels", "kernels");
+  KernelCompileOptions compileOptions;
+  compileOptions.jobs = options.jobs;
+  compileOptions.emit = emit;
+  compileOptions.progress = [&](StringRef, size_t done, size_t count) { progress.update(done, count); };
+  compileOptions.warn = [&](const std::string &warning) { notes.push_back(warning); };
+  for (TargetBuild &build : builds) {
+    auto code = tern::compileKernels(build.kernels, build.target, compileOptions);
+    if (!code)
+      return code.takeError();
+    build.code = std::move(*code);
+  }
+  progress.clear();
+  if (emit != EmitKind::Object)
+    return llvm::Error::success();
+  timer.begin("link");
+  for (TargetBuild &build : builds) {
+    SmallVector<LinkInput> inputs;
+    for (const CompiledKernel &kernel : build.code)
+      inputs.push_back({kernel.code, kernel.entrySymbol});
+    auto image = linkImage(inputs);
+    if (!image)
+      return image.takeError();
+    build.image = std::move(*image);
+  }
+  return llvm::Error::success();
+}
+
+/// Writes a text or object file: temporary name, then rename; "-" is standard output.
+llvm::Error Compilation::writeText(llvm::function_ref<void(llvm::raw_ostream &)> print) {
+  if (options.output == "-") {
+    print(llvm::outs());
+    return llvm::Error::success();
+  }
+  return llvm::writeToOutput(options.output, [&](llvm::raw_ostream &out) {
+    print(out);
+    return llvm::Error::success();
+  });
+}
+
+llvm::Error Compilation::writeModule(ModuleOp module) {
+  return writeText([&](llvm::raw_ostream &out) { out << module << '\n'; });
+}
+
+llvm::Error Compilation::writeKernels() {
+  TargetBuild &build = builds.front();
+  return writeText([&](llvm::raw_ostream &out) {
+    if (options.kind == OutputKind::Object) {
+      out << build.image.bytes;
+      return;
+    }
+    StringRef comment = options.kind == OutputKind::Assembly ? "#" : options.kind == OutputKind::LLVM ? ";" : "//";
+    for (auto [kernel, code] : llvm::zip(build.kernels, build.code))
+      out << comment << " kernel " << kernel.getSymName() << " for " << build.target.name << '\n'
+          << code.code << '\n';
+  });
+}
+
+llvm::Error Compilation::writeTern() {
+  timer.begin("plan");
+  for (TargetBuild &build : builds)
+    if (llvm::Error error = runPasses(*build.module, [&](OpPassManager &manager) {
+          buildPlanPipeline(manager, pipelineOptions(build.target));
+        }))
+      return error;
+
+  ArtifactBuilder builder(*imported.module, options.maxBatch, PipelineOptions().maxWanted);
+  builder.addMetadata("tern.producer", TERN_PRODUCER);
+  builder.addMetadata("tern.options", "--quantize=" + options.quantize +
+                                          " --kv=" + (options.kvF32 ? "f32" : "f16") +
+                                          " --max-batch=" + std::to_string(options.maxBatch));
+  builder.addMetadata("tern.source_digest", imported.sourceDigest);
+  if (imported.tokenizer) {
+    flatbuffers::FlatBufferBuilder buffer;
+    auto tokenizer = buildTokenizer(*imported.tokenizer, buffer, [&](StringRef warning) {
+      notes.push_back("tokenizer: " + warning.str());
+    });
+    if (tokenizer) {
+      buffer.Finish(*tokenizer);
+      builder.setTokenizer(std::unique_ptr<fb::TokenizerT>(
+          flatbuffers::GetRoot<fb::Tokenizer>(buffer.GetBufferPointer())->UnPack()));
+    } else {
+      imported.tokenizerNote = llvm::toString(tokenizer.takeError());
+    }
+  }
+  if (!imported.tokenizerNote.empty()) {
+    notes.push_back("no tokenizer in the artifact, only token ids will work: " + imported.tokenizerNote);
+    builder.addMetadata("tern.tokenizer_note", imported.tokenizerNote);
+  }
+  for (TargetBuild &build : builds)
+    if (llvm::Error error = builder.addVariant(*build.module, build.target, build.kernels, build.image))
+      return error;
+
+  timer.begin("pack");
+  progress.begin("packing weights", "MB", 1e6);
+  ArtifactModel model = builder.take(imported.inputFiles);
+  auto showPacked = [&](uint64_t done, uint64_t total) { progress.update(done, total); };
+  WriteOptions writeOptions;
+  writeOptions.threads = options.jobs;
+  writeOptions.progress = showPacked;
+  if (llvm::Error error = writeArtifact(model, options.output, writeOptions))
+    return error;
+  progress.clear();
+  timer.end();
+  report(model);
+  return llvm::Error::success();
+}
+
+void Compilation::report(const ArtifactModel &model) {
+  if (options.timing) {
+    for (const StageTimer::Stage &stage : timer.stages())
+      llvm::errs() << llvm::format("%-10s %8.3f s\n", stage.name.c_str(), stage.seconds);
+    llvm::errs() << llvm::format("%-10s %8.3f s\n", "total", timer.total());
+  }
+  if (!options.json)
+    return;
+  llvm::json::Object stages, root;
+  for (const StageTimer::Stage &stage : timer.stages())
+    stages[stage.name] = stage.seconds;
+  llvm::json::Array variants;
+  for (auto [build, variant] : llvm::zip(builds, model.table.variants)) {
+    llvm::json::Array kernels;
+    for (auto [kernel, code] : llvm::zip(build.kernels, build.code))
+      kernels.push_back(llvm::json::Object{{"name", kernel.getSymName()},
+                                           {"from_cache", code.fromCache},
+                                           {"seconds", code.seconds}});
+    const fb::PlanT &plan = *variant->plans.front();
+    variants.push_back(llvm::json::Object{
+        {"target", build.target.name},
+        {"code_bytes", build.image.bytes.size()},
+        {"arena_bytes", plan.arena_bytes},
+        {"arena_lower_bound_bytes", plan.arena_lower_bound},
+        {"kernels", std::move(kernels)}});
+  }
+  llvm::json::Array noteArray;
+  for (const std::string &note : notes)
+    noteArray.push_back(note);
+  root["output"] = options.output;
+  root["output_bytes"] = model.table.file_size;
+  root["seconds"] = timer.total();
+  root["stage_seconds"] = std::move(stages);
+  root["variants"] = std::move(variants);
+  root["notes"] = std::move(noteArray);
+  llvm::outs() << llvm::formatv("{0:2}\n", llvm::json::Value(std::move(root)));
+}
+
+llvm::Error Compilation::run() {
+  if (llvm::Error error = import())
+    return error;
+  if (options.kind == OutputKind::TernIR)
+    return writeModule(*imported.module);
+  timer.begin("quantize");
+  PipelineOptions quantizeOptions;
+  quantizeOptions.policy = options.quantize;
+  if (llvm::Error error = runPasses(*imported.module, [&](OpPassManager &manager) {
+        buildQuantizePipeline(manager, quantizeOptions);
+      }))
+    return error;
+  if (options.kind == OutputKind::QuantizedIR)
+    return writeModule(*imported.module);
+  if (llvm::Error error = prepareTargets())
+    return error;
+
+  llvm::Error result = [&]() -> llvm::Error {
+    switch (options.kind) {
+    case OutputKind::FusedIR:
+      return writeModule(*builds.front().module);
+    case OutputKind::PlanIR:
+      if (llvm::Error error = runPasses(*builds.front().module, [&](OpPassManager &manager) {
+            buildPlanPipeline(manager, pipelineOptions(builds.front().target));
+          }))
+        return error;
+      return writeModule(*builds.front().module);
+    case OutputKind::Stmt:
+    case OutputKind::LLVM:
+    case OutputKind::Assembly:
+    case OutputKind::Object: {
+      EmitKind emit = options.kind == OutputKind::Stmt       ? EmitKind::Stmt
+                      : options.kind == OutputKind::LLVM     ? EmitKind::LLVM
+                      : options.kind == OutputKind::Assembly ? EmitKind::Assembly
+                                                             : EmitKind::Object;
+      if (llvm::Error error = compileKernels(emit))
+        return error;
+      return writeKernels();
+    }
+    default:
+      if (llvm::Error error = compileKernels(EmitKind::Object))
+        return error;
+      return writeTern();
+    }
+  }();
+  progress.clear();
+  for (const std::string &note : notes)
+    llvm::errs() << "ternc: " << options.input << ": note: " << note << '\n';
+  return result;
+}
+
+} // namespace
+
+int tern::compile(const CompileOptions &options) {
+  llvm::Error error = Compilation(options).run();
+  if (!error)
+    return 0;
+  std::string message = llvm::toString(std::move(error));
+  // One line whatever a library says: the first line names the cause.
+  llvm::errs() << "ternc: " << StringRef(message).split('\n').first << '\n';
+  return 1;
+}
