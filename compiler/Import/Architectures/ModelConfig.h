@@ -1,0 +1,63 @@
+// A model's hyperparameters and tensors, whatever file format they come from.
+//
+// Importers fill these; architectures read nothing else. Tensor names are GGUF's: other formats map
+// theirs to them.
+#ifndef TERN_COMPILER_IMPORT_ARCHITECTURES_MODELCONFIG_H
+#define TERN_COMPILER_IMPORT_ARCHITECTURES_MODELCONFIG_H
+
+#include "compiler/Encoding/Encoding.h"
+#include "llvm/ADT/SmallVector.h"
+#include "llvm/ADT/StringRef.h"
+#include "mlir/IR/Attributes.h"
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace tern {
+
+struct RopeScaling {
+  enum class Kind : uint8_t { None, Linear, Yarn } kind = Kind::None;
+  double factor = 1;
+  // YaRN (Peng et al., 2023).
+  double originalContext = 0;
+  double attentionFactor = 1;
+  double extrapolation = 1;
+  double betaFast = 32, betaSlow = 1;
+};
+
+struct ModelConfig {
+  std::string source; ///< the file, for messages
+  uint64_t contextLength = 0, hidden = 0, layers = 0, vocabulary = 0;
+  /// One entry per layer.
+  std::vector<uint64_t> heads, kvHeads, feedForward;
+  uint64_t keySize = 0, valueSize = 0;
+  double epsilon = 0;
+  double attentionScale = 0;
+
+  uint64_t ropeDimensions = 0;
+  double ropeBase = 10000;
+  bool ropeAdjacent = false; ///< pairs (2i, 2i + 1), else (i, i + dimensions / 2)
+  RopeScaling ropeScaling;
+  /// Divisors of the frequencies (Llama 3); empty or ropeDimensions / 2 of them.
+  std::vector<double> ropeFactors;
+
+  bool kvF32 = false;
+};
+
+/// A tensor as its file holds it.
+struct SourceTensor {
+  llvm::SmallVector<uint64_t, 4> shape;
+  EncodingDesc encoding;
+  mlir::Attribute source; ///< #tern.file
+};
+
+class ModelSource {
+public:
+  virtual ~ModelSource() = default;
+  /// The tensor, or null. Asking marks it as used.
+  virtual const SourceTensor *find(llvm::StringRef name) = 0;
+};
+
+} // namespace tern
+#endif

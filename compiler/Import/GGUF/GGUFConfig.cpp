@@ -1,0 +1,204 @@
+// Hyperparameters from GGUF metadata, each checked for type and range.
+#include "compiler/Import/GGUF/GGUFConfig.h"
+
+#include "compiler/Encoding/BlockFormat.h"
+#include <cmath>
+
+using namespace llvm;
+
+namespace tern {
+
+namespace {
+
+constexpr uint64_t largestSize = INT32_MAX;
+constexpr uint64_t largestLayers = 4096;
+constexpr uint64_t largestHead = 65536;
+
+// Reads typed keys; the first failure is kept and stands for all.
+class Keys {
+public:
+  Keys(const gguf::File &file, StringRef architecture)
+      : file(file), path(file.parts()[0].path), prefix(architecture.str() + ".") {}
+
+  bool has(const char *name) const { return file.find(prefix + name); }
+
+  uint64_t required(const char *name, uint64_t smallest, uint64_t largest) {
+    const gguf::Value *value = file.find(prefix + name);
+    if (!value) {
+      fail(name, "is missing");
+      return smallest;
+    }
+    return checked(name, *value, value->asUnsigned(), smallest, largest);
+  }
+
+  uint64_t optional(const char *name, uint64_t otherwise, uint64_t smallest, uint64_t largest) {
+    return has(name) ? required(name, smallest, largest) : otherwise;
+  }
+
+  double positive(const char *name, double otherwise) {
+    const gguf::Value *value = file.find(prefix + name);
+    if (!value)
+      return otherwise;
+    std::optional<double> number = value->asDouble();
+    if (!number || !std::isfinite(*number) || *number <= 0) {
+      fail(name, "is " + value->text() + " (" + value->typeName() + "), expected a number above 0");
+      return otherwise;
+    }
+    return *number;
+  }
+
+  // A scalar for all layers, or an array with one entry per layer.
+  std::vector<uint64_t> perLayer(const char *name, uint64_t layers, uint64_t largest) {
+    const gguf::Value *value = file.find(prefix + name);
+    std::vector<uint64_t> result(layers, 1);
+    if (!value || !value->isArray()) {
+      result.assign(layers, required(name, 1, largest));
+    } else if (value->count != layers) {
+      fail(name, "has " + std::to_string(value->count) + " entries, expected one for each of " +
+                     std::to_string(layers) + " layers");
+    } else {
+      for (uint64_t i = 0; i < layers; ++i)
+        result[i] = checked(name, *value, value->unsignedAt(i), 1, largest);
+    }
+    return result;
+  }
+
+  std::string text(const char *name) {
+    const gguf::Value *value = file.find(prefix + name);
+    if (!value)
+      return "";
+    std::optional<std::string_view> string = value->asString();
+    if (!string)
+      fail(name, "is of type " + value->typeName() + ", expected a string");
+    return std::string(string.value_or(""));
+  }
+
+  void fail(const Twine &name, const Twine &what) {
+    if (message.empty())
+      message = (path + ": metadata key '" + prefix + name + "' " + what).str();
+  }
+  Error takeError() { return message.empty() ? Error::success() : createStringError(message); }
+
+private:
+  uint64_t checked(const char *name, const gguf::Value &value, std::optional<uint64_t> number,
+                   uint64_t smallest, uint64_t largest) {
+    if (number && *number >= smallest && *number <= largest)
+      return *number;
+    fail(name, "is " + value.text() + " (" + value.typeName() + "), expected an integer from " +
+                   Twine(smallest) + " to " + Twine(largest));
+    return smallest;
+  }
+
+  const gguf::File &file;
+  std::string path, prefix, message;
+};
+
+void readRopeScaling(Keys &keys, ModelConfig &config) {
+  RopeScaling &scaling = config.ropeScaling;
+  std::string type = keys.text("rope.scaling.type");
+  scaling.factor = keys.positive("rope.scaling.factor", 1);
+  if (type.empty() && keys.has("rope.scale_linear")) { // the key before scaling types existed
+    type = "linear";
+    scaling.factor = keys.positive("rope.scale_linear", 1);
+  }
+  if (type.empty() || type == "none")
+    return;
+  if (type == "linear") {
+    scaling.kind = RopeScaling::Kind::Linear;
+  } else if (type == "yarn") {
+    scaling.kind = RopeScaling::Kind::Yarn;
+    scaling.originalContext = keys.positive("rope.scaling.original_context_length",
+                                            double(config.contextLength));
+    scaling.attentionFactor = keys.positive("rope.scaling.yarn_attn_factor",
+                                            keys.positive("rope.scaling.attn_factor", 1));
+    scaling.extrapolation = keys.positive("rope.scaling.yarn_ext_factor", 1);
+    scaling.betaFast = keys.positive("rope.scaling.yarn_beta_fast", 32);
+    scaling.betaSlow = keys.positive("rope.scaling.yarn_beta_slow", 1);
+    if (config.ropeBase <= 1)
+      keys.fail("rope.freq_base", "must be above 1 for YaRN scaling");
+  } else {
+    keys.fail("rope.scaling.type", "is '" + type + "', expected none, linear or yarn");
+  }
+}
+
+Error readRopeFactors(const gguf::File &file, ModelConfig &config) {
+  const gguf::Tensor *tensor = file.findTensor("rope_freqs.weight");
+  if (!tensor)
+    return Error::success();
+  const BlockFormat *format = findBlockFormatByGGUFType(tensor->typeNumber);
+  uint64_t count = config.ropeDimensions / 2;
+  if (!format || !format->isFloat() || tensor->elements != count)
+    return createStringError(config.source + ": tensor 'rope_freqs.weight' has " +
+                             Twine(tensor->elements) + " elements of type " +
+                             (tensor->type ? tensor->type->name : "unknown") + ", expected " +
+                             Twine(count) + " floats");
+  std::vector<float> values(count);
+  decodeRow(*format, file.bytesOf(*tensor).data(), count, values.data());
+  for (float value : values) {
+    if (!std::isfinite(value) || value <= 0)
+      return createStringError(config.source +
+                               ": tensor 'rope_freqs.weight' holds a factor that is not above 0");
+    config.ropeFactors.push_back(value);
+  }
+  return Error::success();
+}
+
+// What would change the result and no architecture here implements.
+void refuseUnsupported(Keys &keys) {
+  if (keys.optional("expert_count", 0, 0, largestSize) > 0)
+    keys.fail("expert_count", "asks for a mixture of experts, which is not supported");
+  for (const char *name : {"attention.clamp_kqv", "attention.max_alibi_bias", "attn_logit_softcapping",
+                           "final_logit_softcapping", "logit_scale", "residual_scale", "embedding_scale"})
+    if (keys.has(name))
+      keys.fail(name, "is not supported for this architecture");
+}
+
+} // namespace
+
+Expected<ModelConfig> readGGUFConfig(const gguf::File &file, StringRef architecture) {
+  Keys keys(file, architecture);
+  ModelConfig config;
+  config.source = file.parts()[0].path;
+  config.contextLength = keys.required("context_length", 1, largestSize);
+  config.hidden = keys.required("embedding_length", 1, largestSize);
+  config.layers = keys.required("block_count", 1, largestLayers);
+  config.feedForward = keys.perLayer("feed_forward_length", config.layers, largestSize);
+  config.heads = keys.perLayer("attention.head_count", config.layers, largestHead);
+  config.kvHeads = keys.has("attention.head_count_kv")
+                       ? keys.perLayer("attention.head_count_kv", config.layers, largestHead)
+                       : config.heads;
+  for (uint64_t layer = 0; layer < config.layers; ++layer)
+    if (config.heads[layer] % config.kvHeads[layer] != 0)
+      keys.fail("attention.head_count", "is " + Twine(config.heads[layer]) + ", no multiple of the " +
+                                            Twine(config.kvHeads[layer]) + " key and value heads");
+  uint64_t evenShare = std::max<uint64_t>(1, config.hidden / config.heads[0]);
+  config.keySize = keys.optional("attention.key_length", evenShare, 1, largestHead);
+  config.valueSize = keys.optional("attention.value_length", evenShare, 1, largestHead);
+  config.epsilon = keys.positive("attention.layer_norm_rms_epsilon", 0);
+  if (config.epsilon == 0)
+    keys.fail("attention.layer_norm_rms_epsilon", "is missing");
+  config.attentionScale = keys.positive("attention.scale", 1 / std::sqrt(double(config.keySize)));
+
+  config.ropeDimensions = keys.optional("rope.dimension_count", config.keySize / 2 * 2, 0, config.keySize);
+  if (config.ropeDimensions % 2 != 0)
+    keys.fail("rope.dimension_count", "is odd, expected an even number");
+  config.ropeBase = keys.positive("rope.freq_base", 10000);
+  readRopeScaling(keys, config);
+  refuseUnsupported(keys);
+  // Up to its window a model with sliding attention is one without: compile it for that length.
+  uint64_t window = keys.optional("attention.sliding_window", 0, 0, largestSize);
+  if (window > 0)
+    config.contextLength = std::min(config.contextLength, window);
+  if (Error error = keys.takeError())
+    return error;
+  if (Error error = readRopeFactors(file, config))
+    return error;
+  const gguf::Tensor *embedding = file.findTensor("token_embd.weight");
+  config.vocabulary = embedding && embedding->shape.size() == 2 ? embedding->shape[0] : 1;
+  if (config.vocabulary > largestSize)
+    return createStringError(config.source + ": tensor 'token_embd.weight' has " +
+                             Twine(config.vocabulary) + " rows, expected at most " + Twine(largestSize));
+  return config;
+}
+
+} // namespace tern

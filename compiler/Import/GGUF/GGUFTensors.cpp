@@ -1,0 +1,112 @@
+// Tensor table of a GGUF file, and the scan of 2-bit tensors for code 3.
+#include "compiler/Import/GGUF/GGUFTensors.h"
+
+#include "compiler/Dialect/Tern/TernDialect.h"
+#include "compiler/Encoding/BlockFormat.h"
+#include "compiler/Encoding/PackWeights.h"
+#include <atomic>
+#include <thread>
+
+using namespace llvm;
+
+namespace tern {
+
+namespace {
+
+// Large enough that taking a piece costs nothing, small enough to spread one tensor over threads.
+constexpr uint64_t scanBlocks = 65536;
+
+struct ScanPiece {
+  size_t tensor; ///< index into the list that is scanned
+  const BlockFormat *format;
+  const uint8_t *data;
+  uint64_t blocks;
+};
+
+// For each tensor whether it holds code 3.
+std::vector<std::atomic<bool>> scanForCode3(const gguf::File &file,
+                                            ArrayRef<const gguf::Tensor *> list, unsigned threads) {
+  std::vector<ScanPiece> pieces;
+  for (size_t i = 0; i < list.size(); ++i) {
+    const BlockFormat *format = findBlockFormatByGGUFType(list[i]->typeNumber);
+    const uint8_t *data = file.bytesOf(*list[i]).data();
+    uint64_t blocks = list[i]->size / format->blockBytes;
+    for (uint64_t begin = 0; begin < blocks; begin += scanBlocks)
+      pieces.push_back({i, format, data + begin * format->blockBytes,
+                        std::min(scanBlocks, blocks - begin)});
+  }
+  std::vector<std::atomic<bool>> found(list.size());
+  std::atomic<size_t> next{0};
+  auto work = [&] {
+    for (size_t i; (i = next.fetch_add(1)) < pieces.size();) {
+      const ScanPiece &piece = pieces[i];
+      if (!found[piece.tensor] && holdsCode3(*piece.format, piece.data, piece.blocks))
+        found[piece.tensor] = true;
+    }
+  };
+  std::vector<std::thread> workers;
+  for (unsigned i = 1; i < std::min<size_t>(threads, pieces.size()); ++i)
+    workers.emplace_back(work);
+  work();
+  for (std::thread &worker : workers)
+    worker.join();
+  for (const gguf::Tensor *tensor : list)
+    file.release(*tensor);
+  return found;
+}
+
+// Left in some files by old converters; llama.cpp ignores them too.
+bool isObsolete(StringRef name) {
+  return name.ends_with(".attn_rot_embd") || name.ends_with(".rotary_emb.inv_freq");
+}
+
+} // namespace
+
+Expected<std::unique_ptr<GGUFTensors>> GGUFTensors::create(mlir::MLIRContext &context,
+                                                           const gguf::File &file, unsigned threads) {
+  std::unique_ptr<GGUFTensors> result(new GGUFTensors(file));
+  SmallVector<const gguf::Tensor *> twoBit;
+  for (const gguf::Tensor &tensor : file.tensors()) {
+    const BlockFormat *format = findBlockFormatByGGUFType(tensor.typeNumber);
+    if (!format)
+      return createStringError(
+          file.parts()[tensor.part].path + ": tensor " + gguf::quoted(tensor.name) + " has type " +
+          (tensor.type ? tensor.type->name : std::to_string(tensor.typeNumber)) +
+          ", which is not supported; known types are " + knownBlockFormats());
+    SourceTensor &entry = result->tensors[tensor.name];
+    entry.shape.assign(tensor.shape.begin(), tensor.shape.end());
+    entry.encoding = format->encoding;
+    entry.source = FileAttr::get(&context, tensor.part, tensor.offset, tensor.size, format->name);
+    if (format->encoding.codes == CodeKind::Ternary)
+      twoBit.push_back(&tensor);
+  }
+  std::vector<std::atomic<bool>> code3 = scanForCode3(file, twoBit, threads);
+  for (size_t i = 0; i < twoBit.size(); ++i)
+    if (code3[i])
+      result->tensors[twoBit[i]->name].encoding.codes = CodeKind::Quaternary;
+  return result;
+}
+
+const SourceTensor *GGUFTensors::find(StringRef name) {
+  auto found = tensors.find(name);
+  if (found == tensors.end())
+    return nullptr;
+  used[name] = true;
+  return &found->second;
+}
+
+Error GGUFTensors::checkAllUsed(StringRef architecture) const {
+  std::string names;
+  unsigned count = 0;
+  for (const gguf::Tensor &tensor : file.tensors())
+    if (!used.contains(tensor.name) && !isObsolete(tensor.name) && ++count <= 3)
+      names += (names.empty() ? "" : ", ") + gguf::quoted(tensor.name);
+  if (count == 0)
+    return Error::success();
+  return createStringError(file.parts()[0].path + ": " + Twine(count) +
+                           " tensors are no part of architecture '" + architecture + "' as known here: " +
+                           names + (count > 3 ? ", ..." : "") +
+                           "; leaving them out would change the model");
+}
+
+} // namespace tern
