@@ -306,6 +306,8 @@ llvm::Error KernelBuilder::defineResult(unsigned number, Value value) {
   if (isa<KvType>(value.getType()))
     return llvm::Error::success(); // kv_store has defined its outputs
   const KernelValue &result = values.find(value)->second;
+  if (std::holds_alternative<StoredValue>(result))
+    return llvm::Error::success();
   if (std::holds_alternative<ActValue>(result)) {
     if (!kernelStages.linear.empty())
       return llvm::createStringError("a linear op cannot be followed by encode in one kernel");
@@ -331,6 +333,9 @@ llvm::Error KernelBuilder::buildOp(Operation &op) {
       .Case([&](GatherOp op) { return buildGather(*this, op); })
       .Case([&](SliceOp op) { return buildSlice(*this, op); })
       .Case([&](ReshapeOp op) { return buildReshape(*this, op); })
+      .Case([&](RopeOp op) { return buildRope(*this, op); })
+      .Case([&](KvStoreOp op) { return buildKvStore(*this, op); })
+      .Case([&](AttentionOp op) { return buildAttention(*this, op); })
       .Default([&](Operation *op) {
         return llvm::createStringError("no kernel algorithm exists for " + op->getName().getStringRef());
       });

@@ -80,7 +80,11 @@ struct KvValue {
   unsigned keys, values, blockTable;
 };
 
-using KernelValue = std::variant<FloatValue, IntValue, ActValue, WeightValue, KvValue>;
+/// A result whose builder has defined the kernel's output itself.
+struct StoredValue {};
+
+using KernelValue =
+    std::variant<FloatValue, IntValue, ActValue, WeightValue, KvValue, StoredValue>;
 
 /// The row counts one variant serves, and how many rows it takes at a time.
 struct RowRange {

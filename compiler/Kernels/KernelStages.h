@@ -5,6 +5,7 @@
 #ifndef TERN_COMPILER_KERNELS_KERNELSTAGES_H
 #define TERN_COMPILER_KERNELS_KERNELSTAGES_H
 
+#include "compiler/Kernels/AttentionStages.h"
 #include <Halide.h>
 #include <vector>
 
@@ -53,6 +54,9 @@ struct KernelStages {
   std::vector<LinearStages> linear;
   std::vector<RowStage> rowStages; ///< in the order of computation
   std::vector<OutputStage> outputs;
+  std::vector<RotationStages> rotations;
+  std::vector<KvStoreStages> kvStores;
+  std::vector<AttentionStages> attentions;
   Halide::Var lane, tile, part, row, group; ///< the names all stages use
   int rowBlock = 1; ///< rows that a variant for several rows takes together
   bool singleRow = false;

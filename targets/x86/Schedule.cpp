@@ -4,6 +4,8 @@
 // Linear layers: one loop over tiles of 32 outputs; see scheduleLinear.
 #include "targets/x86/Schedule.h"
 
+#include "targets/x86/AttentionSchedule.h"
+
 using Halide::Func;
 using Halide::LoopLevel;
 using Halide::RVar;
@@ -32,14 +34,35 @@ private:
       stage.vectorize(lane);
       return;
     }
-    Var vector("vector");
     stage.split(lane, lane, vector, width, TailStrategy::RoundUp).vectorize(vector).unroll(lane);
   }
   void rowStage(const RowStage &stage, Func rowConsumer);
 
+  /// Loop order of a stage of a linear layer: `inner` and a vector of `width` lanes become the vector, the
+  /// other lanes and the rows are unrolled, `outer` are the loops around (innermost first, rows among them).
+  void overLanes(Halide::Stage stage, int width, const std::vector<VarOrRVar> &inner,
+                 const std::vector<VarOrRVar> &outer) {
+    stage.split(lane, lanes, vector, width);
+    std::vector<VarOrRVar> order = inner;
+    order.push_back(vector);
+    order.push_back(lanes);
+    order.insert(order.end(), outer.begin(), outer.end());
+    stage.reorder(order);
+    for (const VarOrRVar &v : inner)
+      stage.vectorize(v);
+    stage.vectorize(vector).unroll(lanes);
+    for (const VarOrRVar &v : outer)
+      if (v.name() == row.name())
+        stage.unroll(row);
+  }
+  void dot4(LinearStages &s, const LoopLevel &oneGroup);
+  void pairSum16(LinearStages &s, const LoopLevel &oneGroup);
+  void widened16(LinearStages &s, const LoopLevel &oneGroup);
+
   KernelStages &stages;
   int floatLanes;
   Var lane, part, tile, row, group;
+  Var vector{"vector"}, lanes{"lanes"};
 };
 
 void Schedule::rowStage(const RowStage &stage, Func rowConsumer) {
@@ -55,7 +78,6 @@ void Schedule::rowStage(const RowStage &stage, Func rowConsumer) {
   for (int i = 0; i < f.num_update_definitions(); ++i) {
     if (stage.lanes <= 1)
       continue;
-    Var vector("vector");
     auto update = f.update(i);
     if (stage.lanes <= floatLanes)
       update.vectorize(lane);
@@ -75,50 +97,94 @@ void Schedule::rows() {
     rowStage(stage, first);
 }
 
+// One row: a tile of 32 outputs at a time, all its sums in registers, weights read once in memory order.
+// Several rows: a vector of outputs times a block of rows; each decoded vector of weights serves the block.
+// Groups of a stacked weight lie part by part, and so does the loop over them.
 void Schedule::linear(LinearStages &s) {
   Func out = stages.outputs.front().func;
-  Var vector("vector"), lanes("lanes"), rowInner("rowInner");
-  bool single = stages.singleRow;
-  int width = floatLanes;
   LoopLevel block;
-  if (single) {
-    out.reorder(lane, row, tile).split(lane, lanes, vector, width).vectorize(vector).unroll(lanes);
+  if (stages.singleRow) {
+    out.reorder(lane, row, tile).split(lane, lanes, vector, floatLanes).vectorize(vector).unroll(lanes);
     block = LoopLevel(out, tile);
   } else {
+    Var rowInner("rowInner");
     out.split(row, row, rowInner, stages.rowBlock, TailStrategy::ShiftInwards)
-        .split(lane, lanes, vector, width)
+        .split(lane, lanes, vector, floatLanes)
         .reorder(vector, rowInner, lanes, row, tile)
         .vectorize(vector)
         .unroll(rowInner);
     block = LoopLevel(out, lanes);
   }
-  // Rows are unrolled in every stage: their sums live in registers.
-  auto tileOver = [&](Halide::Stage stage) {
-    if (single)
-      stage.split(lane, lanes, vector, width).vectorize(vector).unroll(lanes).unroll(part);
-    else
-      stage.vectorize(lane).unroll(row).unroll(part);
-  };
   s.sum.compute_at(block);
-  tileOver(s.sum);
-  auto over = s.sum.update();
-  if (single)
-    over.split(lane, lanes, vector, width).reorder(vector, lanes, part, row, s.sumOver);
-  else
-    over.reorder(lane, row, part, s.sumOver);
-  over.vectorize(single ? vector : lane);
-  if (single)
-    over.unroll(lanes);
-  else
-    over.unroll(row);
-  over.unroll(part);
-  if (s.form == DotForm::Float)
+  overLanes(Halide::Stage(s.sum), floatLanes, {}, {row, part});
+  overLanes(s.sum.update(), floatLanes, {}, {row, part, s.sumOver});
+  s.sum.update().unroll(part);
+
+  LoopLevel oneGroup(s.sum, part);
+  switch (s.form) {
+  case DotForm::Float:
     return;
+  case DotForm::Dot4:
+    return dot4(s, oneGroup);
+  case DotForm::PairSum16:
+    return pairSum16(s, oneGroup);
+  case DotForm::Widened16:
+    return widened16(s, oneGroup);
+  }
+}
+
+void Schedule::dot4(LinearStages &s, const LoopLevel &oneGroup) {
+  if (s.planeDot.defined()) {
+    Var plane = s.planeDot.args()[1];
+    s.planeDot.compute_at(oneGroup);
+    overLanes(Halide::Stage(s.planeDot), floatLanes, {}, {plane, row});
+    s.planeDot.unroll(plane);
+    overLanes(s.planeDot.update().atomic(), floatLanes, {s.planeDotOver.x},
+              {plane, row, s.planeDotOver.y});
+    s.planeDot.update().unroll(plane);
+    return;
+  }
+  s.dot.compute_at(oneGroup);
+  overLanes(Halide::Stage(s.dot), floatLanes, {}, {row});
+  overLanes(s.dot.update().atomic(), floatLanes, {s.dotOver.x}, {row, s.dotOver.y, s.dotOver.z});
+  s.dot.update().unroll(s.dotOver.y);
+}
+
+void Schedule::pairSum16(LinearStages &s, const LoopLevel &oneGroup) {
+  Var half = s.half.args()[0];
+  RVar chunk = s.dotOver.y, plane = s.halfOver.x, line = s.halfOver.y;
+  s.dot.compute_at(oneGroup);
+  overLanes(Halide::Stage(s.dot), floatLanes, {}, {row});
+  overLanes(s.dot.update().atomic(), floatLanes, {s.dotOver.x}, {row, chunk});
+  s.half.compute_at(s.dot, chunk);
+  overLanes(Halide::Stage(s.half), floatLanes, {half}, {row});
+  overLanes(s.half.update(), floatLanes, {half}, {row, plane, line});
+  s.half.update().unroll(plane);
+  // Plain additions of the pairs: saturating ones run at half the rate.
+  s.product.compute_at(s.half, lanes);
+  overLanes(Halide::Stage(s.product), floatLanes, {half}, {});
+  overLanes(s.product.update().atomic(/*override_associativity_test=*/true), floatLanes,
+            {s.productOver.x, half}, {});
+}
+
+void Schedule::widened16(LinearStages &s, const LoopLevel &oneGroup) {
+  Var half = s.half.args()[0];
+  s.dot.compute_at(oneGroup);
+  overLanes(Halide::Stage(s.dot), floatLanes, {}, {row});
+  overLanes(s.dot.update().atomic(), floatLanes, {s.dotOver.x}, {row});
+  s.half.compute_at(oneGroup);
+  overLanes(Halide::Stage(s.half), floatLanes / 2, {half}, {row});
+  overLanes(s.half.update().atomic(), floatLanes / 2, {s.halfOver.x, half}, {row, s.halfOver.y});
 }
 
 } // namespace
 
 void scheduleX86(KernelStages &stages, const TargetInfo &target) {
+  for (AttentionStages &attention : stages.attentions)
+    scheduleAttentionX86(attention, target);
+  scheduleKvStoreX86(stages, stages.outputs.empty() ? Func() : stages.outputs.front().func, target);
+  if (stages.outputs.empty())
+    return;
   Schedule schedule(stages, target);
   if (stages.linear.empty())
     schedule.rows();

@@ -1,0 +1,40 @@
+// Where a position's key and value lie: the block table and the layout of cache blocks.
+//
+//   keys   [block][head][64 / 16][head_size][16]     values [block][head][64][value_size]
+// A slot's positions 64 i .. 64 i + 63 lie in block table[slot][i] (schema/tern.fbs, KvCache).
+#ifndef TERN_COMPILER_KERNELS_KVCACHEACCESS_H
+#define TERN_COMPILER_KERNELS_KVCACHEACCESS_H
+
+#include "compiler/Kernels/KernelBuilder.h"
+
+namespace tern {
+
+/// Bounds that the runtime keeps; Halide needs some.
+constexpr int maxPositions = 1 << 24, maxSlots = 1 << 20, maxCacheBlocks = 1 << 20;
+
+/// Dimensions (position in tile, element, tile, head, block).
+llvm::SmallVector<DimensionBinding, 5> keyDimensions(KvType type);
+/// Dimensions (element, position, head, block).
+llvm::SmallVector<DimensionBinding, 4> valueDimensions(KvType type);
+
+Halide::Type cacheElementType(KvType type);
+
+/// The block table as (cache block of the slot, slot) -> block.
+class BlockTable {
+public:
+  BlockTable(KernelBuilder &builder, const KvValue &cache);
+  Halide::Expr block(const Halide::Expr &cacheBlock, const Halide::Expr &slot) const;
+
+private:
+  Halide::ImageParam table;
+};
+
+inline Halide::Expr boundedPosition(const IntValue &positions, const Halide::Expr &row) {
+  return Halide::unsafe_promise_clamped(positions.at(row), 0, maxPositions - 1);
+}
+inline Halide::Expr boundedSlot(const IntValue &slots, const Halide::Expr &row) {
+  return Halide::unsafe_promise_clamped(slots.at(row), 0, maxSlots - 1);
+}
+
+} // namespace tern
+#endif
