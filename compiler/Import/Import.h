@@ -3,10 +3,10 @@
 #define TERN_COMPILER_IMPORT_IMPORT_H
 
 #include "compiler/Text/TokenizerSpec.h"
-#include "llvm/ADT/StringRef.h"
-#include "llvm/Support/Error.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
+#include "llvm/ADT/StringRef.h"
+#include "llvm/Support/Error.h"
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,13 +27,13 @@ struct ImportedModel {
   /// Absent when the file has none this compiler knows; `tokenizerNote` then says why.
   std::optional<TokenizerSpec> tokenizer;
   std::string tokenizerNote;
-  /// SHA-256 (hexadecimal) of the file's header: metadata and tensor table, of each part in order. The
-  /// weights' own digests are in the artifact.
+  /// SHA-256 (hexadecimal) of the file's header: metadata and tensor table, of each part in order.
+  /// The weights' own digests are in the artifact.
   std::string sourceDigest;
 };
 
-/// Reads a GGUF file (any part of a split one) into `context`, which must have the tern dialect loaded or
-/// registered. The module holds weights, caches and `@forward`; its attributes are
+/// Reads a GGUF file (any part of a split one) into `context`, which must have the tern dialect
+/// loaded or registered. The module holds weights, caches and `@forward`; its attributes are
 ///   tern.metadata                 dictionary of strings: architecture, name, licence, ...
 ///   tern.context_length           i64
 ///   tern.vocabulary_size          i64

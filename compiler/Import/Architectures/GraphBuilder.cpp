@@ -25,8 +25,9 @@ GraphBuilder::GraphBuilder(ModuleOp module, const ModelConfig &config, ModelSour
       builder(module.getContext()), location(module.getLoc()) {
   auto integers = RankedTensorType::get({ShapedType::kDynamic}, builder.getI32Type());
   auto logits = rows(config.vocabulary);
-  function = func::FuncOp::create(symbols, location, "forward",
-                                  builder.getFunctionType({integers, integers, integers, integers}, {logits}));
+  function = func::FuncOp::create(
+      symbols, location, "forward",
+      builder.getFunctionType({integers, integers, integers, integers}, {logits}));
   for (unsigned i = 0; i < 4; ++i)
     function.setArgAttr(i, "tern.dim", builder.getStringAttr(i == 3 ? "R" : "T"));
   Block *body = function.addEntryBlock();
@@ -53,7 +54,8 @@ llvm::Error GraphBuilder::takeError() {
   return llvm::createStringError(text);
 }
 
-//===-- Weights -----------------------------------------------------------------------------------===//
+//===-- Weights
+//-----------------------------------------------------------------------------------===//
 
 const SourceTensor *GraphBuilder::require(StringRef name, ArrayRef<uint64_t> shape) {
   const SourceTensor *tensor = source.find(name);
@@ -62,7 +64,8 @@ const SourceTensor *GraphBuilder::require(StringRef name, ArrayRef<uint64_t> sha
     return nullptr;
   }
   if (ArrayRef<uint64_t>(tensor->shape) != shape) {
-    fail("tensor '" + name + "' has shape " + shapeText(tensor->shape) + ", expected " + shapeText(shape));
+    fail("tensor '" + name + "' has shape " + shapeText(tensor->shape) + ", expected " +
+         shapeText(shape));
     return nullptr;
   }
   return tensor;
@@ -75,7 +78,8 @@ Value GraphBuilder::param(StringRef name, RankedTensorType type, Attribute weigh
       weightSource = FileAttr::get(builder.getContext(), 0, 0, 0, "f32");
     WeightOp::create(symbols, location, name, type, weightSource);
     OpBuilder::InsertionGuard guard(builder);
-    value = ParamOp::create(builder, location, type, FlatSymbolRefAttr::get(builder.getContext(), name));
+    value = ParamOp::create(builder, location, type,
+                            FlatSymbolRefAttr::get(builder.getContext(), name));
   }
   return value;
 }
@@ -83,8 +87,10 @@ Value GraphBuilder::param(StringRef name, RankedTensorType type, Attribute weigh
 Value GraphBuilder::matrix(const Twine &name, uint64_t rowCount, uint64_t columns) {
   std::string key = name.str();
   const SourceTensor *tensor = require(key, {rowCount, columns});
-  auto encoding = EncodingAttr::get(builder.getContext(), tensor ? tensor->encoding : EncodingDesc());
-  auto type = RankedTensorType::get({int64_t(rowCount), int64_t(columns)}, builder.getF32Type(), encoding);
+  auto encoding =
+      EncodingAttr::get(builder.getContext(), tensor ? tensor->encoding : EncodingDesc());
+  auto type =
+      RankedTensorType::get({int64_t(rowCount), int64_t(columns)}, builder.getF32Type(), encoding);
   return param(key, type, tensor ? tensor->source : Attribute());
 }
 
@@ -100,7 +106,8 @@ Value GraphBuilder::vector(const Twine &name, uint64_t size) {
                tensor ? tensor->source : Attribute());
 }
 
-//===-- Blocks ------------------------------------------------------------------------------------===//
+//===-- Blocks
+//------------------------------------------------------------------------------------===//
 
 Value GraphBuilder::map(ValueRange inputs, MapBody body) {
   Type result = inputs.front().getType();
@@ -133,7 +140,8 @@ Value GraphBuilder::siluProduct(Value gate, Value up) {
 
 Value GraphBuilder::embed() {
   Value table = matrix("token_embd.weight", model.vocabulary, model.hidden);
-  return EmbedOp::create(builder, location, rows(model.hidden), table, tokens, builder.getF32FloatAttr(1));
+  return EmbedOp::create(builder, location, rows(model.hidden), table, tokens,
+                         builder.getF32FloatAttr(1));
 }
 
 Value GraphBuilder::norm(Value x, const Twine &name) {
@@ -148,7 +156,8 @@ Value GraphBuilder::rmsNorm(Value x, unsigned layer, StringRef name) {
 
 Value GraphBuilder::linear(Value x, const Twine &name, uint64_t rowCount, Bias bias) {
   std::string key = name.str();
-  Value weight = matrix(key + ".weight", rowCount, cast<RankedTensorType>(x.getType()).getDimSize(1));
+  Value weight =
+      matrix(key + ".weight", rowCount, cast<RankedTensorType>(x.getType()).getDimSize(1));
   Value biasValue;
   if (bias == Bias::Required || (bias == Bias::Optional && source.find(key + ".bias")))
     biasValue = vector(key + ".bias", rowCount);
@@ -161,9 +170,9 @@ Value GraphBuilder::rope(Value x) {
   if (!ropeTable) {
     RopeFrequencies rope = ropeFrequencies(model);
     uint64_t covered = std::min(model.contextLength, largestRopeTable);
-    auto type = RankedTensorType::get({int64_t(256 + (covered + 255) / 256),
-                                       int64_t(rope.frequencies.size()), 2},
-                                      builder.getF32Type());
+    auto type = RankedTensorType::get(
+        {int64_t(256 + (covered + 255) / 256), int64_t(rope.frequencies.size()), 2},
+        builder.getF32Type());
     ropeTable = param("rope.table", type,
                       RopeTableAttr::get(builder.getContext(), covered,
                                          builder.getF64FloatAttr(rope.magnitude),

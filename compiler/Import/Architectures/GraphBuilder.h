@@ -1,17 +1,17 @@
 // Builds `@forward` of a language model from the blocks model families share.
 //
 // Values are [T, size] tensors of plain f32. A weight that is missing or has the wrong shape is
-// recorded and stands in with the expected type, so that families read straight through; takeError()
-// reports at the end. Nothing is fused here.
+// recorded and stands in with the expected type, so that families read straight through;
+// takeError() reports at the end. Nothing is fused here.
 #ifndef TERN_COMPILER_IMPORT_ARCHITECTURES_GRAPHBUILDER_H
 #define TERN_COMPILER_IMPORT_ARCHITECTURES_GRAPHBUILDER_H
 
 #include "compiler/Dialect/Tern/TernDialect.h"
 #include "compiler/Import/Architectures/ModelConfig.h"
-#include "llvm/Support/Error.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "llvm/Support/Error.h"
 
 namespace tern {
 
@@ -42,7 +42,8 @@ public:
   llvm::Error takeError();
 
 private:
-  using MapBody = llvm::function_ref<mlir::Value(mlir::OpBuilder &, mlir::Location, mlir::ValueRange)>;
+  using MapBody =
+      llvm::function_ref<mlir::Value(mlir::OpBuilder &, mlir::Location, mlir::ValueRange)>;
 
   mlir::Value map(mlir::ValueRange inputs, MapBody body);
   mlir::Value siluProduct(mlir::Value gate, mlir::Value up);

@@ -1,5 +1,5 @@
-// Llama 1, 2 and 3, Mistral, TinyLlama, SmolLM (Touvron et al., 2023): pre-norm, grouped-query attention
-// with rotary positions, SiLU-gated feed-forward. Biases are used where a file has them.
+// Llama 1, 2 and 3, Mistral, TinyLlama, SmolLM (Touvron et al., 2023): pre-norm, grouped-query
+// attention with rotary positions, SiLU-gated feed-forward. Biases are used where a file has them.
 #include "compiler/Import/Architectures/Architecture.h"
 
 using namespace mlir;
@@ -9,7 +9,8 @@ namespace tern {
 void buildLlama(GraphBuilder &graph) {
   Value x = graph.embed();
   for (unsigned layer = 0; layer < graph.config().layers; ++layer) {
-    Value attention = graph.selfAttention(graph.rmsNorm(x, layer, "attn_norm"), layer, Bias::Optional);
+    Value attention =
+        graph.selfAttention(graph.rmsNorm(x, layer, "attn_norm"), layer, Bias::Optional);
     x = graph.add(x, attention);
     x = graph.add(x, graph.gatedFeedForward(graph.rmsNorm(x, layer, "ffn_norm"), layer));
   }

@@ -6,9 +6,9 @@
 #define TERN_COMPILER_IMPORT_ARCHITECTURES_MODELCONFIG_H
 
 #include "compiler/Encoding/Encoding.h"
+#include "mlir/IR/Attributes.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringRef.h"
-#include "mlir/IR/Attributes.h"
 #include <cstdint>
 #include <optional>
 #include <string>

@@ -21,7 +21,8 @@ RopeFrequencies ropeFrequencies(const ModelConfig &config) {
   double low = 0, high = 0;
   if (yarn) {
     low = std::max(0.0, std::floor(yarnDimension(config, scaling.betaFast)));
-    high = std::min(double(config.ropeDimensions) - 1, std::ceil(yarnDimension(config, scaling.betaSlow)));
+    high = std::min(double(config.ropeDimensions) - 1,
+                    std::ceil(yarnDimension(config, scaling.betaSlow)));
     result.magnitude = scaling.attentionFactor;
     if (scaling.extrapolation != 0)
       result.magnitude *= 1 + 0.1 * std::log(scaling.factor);

@@ -11,8 +11,8 @@ struct RopeFrequencies {
   double magnitude = 1;            ///< multiplies cosines and sines (YaRN's attention factor)
 };
 
-/// Frequency i is base^(-2 i / dimensions), divided by its factor, then scaled: linear divides by the
-/// factor, YaRN blends scaled and unscaled by wavelength as llama.cpp and transformers do.
+/// Frequency i is base^(-2 i / dimensions), divided by its factor, then scaled: linear divides by
+/// the factor, YaRN blends scaled and unscaled by wavelength as llama.cpp and transformers do.
 RopeFrequencies ropeFrequencies(const ModelConfig &config);
 
 } // namespace tern

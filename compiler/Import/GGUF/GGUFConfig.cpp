@@ -107,8 +107,8 @@ void readRopeScaling(Keys &keys, ModelConfig &config) {
     scaling.kind = RopeScaling::Kind::Linear;
   } else if (type == "yarn") {
     scaling.kind = RopeScaling::Kind::Yarn;
-    scaling.originalContext = keys.positive("rope.scaling.original_context_length",
-                                            double(config.contextLength));
+    scaling.originalContext =
+        keys.positive("rope.scaling.original_context_length", double(config.contextLength));
     scaling.attentionFactor = keys.positive("rope.scaling.yarn_attn_factor",
                                             keys.positive("rope.scaling.attn_factor", 1));
     scaling.extrapolation = keys.positive("rope.scaling.yarn_ext_factor", 1);
@@ -147,8 +147,9 @@ Error readRopeFactors(const gguf::File &file, ModelConfig &config) {
 void refuseUnsupported(Keys &keys) {
   if (keys.optional("expert_count", 0, 0, largestSize) > 0)
     keys.fail("expert_count", "asks for a mixture of experts, which is not supported");
-  for (const char *name : {"attention.clamp_kqv", "attention.max_alibi_bias", "attn_logit_softcapping",
-                           "final_logit_softcapping", "logit_scale", "residual_scale", "embedding_scale"})
+  for (const char *name :
+       {"attention.clamp_kqv", "attention.max_alibi_bias", "attn_logit_softcapping",
+        "final_logit_softcapping", "logit_scale", "residual_scale", "embedding_scale"})
     if (keys.has(name))
       keys.fail(name, "is not supported for this architecture");
 }
@@ -169,8 +170,9 @@ Expected<ModelConfig> readGGUFConfig(const gguf::File &file, StringRef architect
                        : config.heads;
   for (uint64_t layer = 0; layer < config.layers; ++layer)
     if (config.heads[layer] % config.kvHeads[layer] != 0)
-      keys.fail("attention.head_count", "is " + Twine(config.heads[layer]) + ", no multiple of the " +
-                                            Twine(config.kvHeads[layer]) + " key and value heads");
+      keys.fail("attention.head_count", "is " + Twine(config.heads[layer]) +
+                                            ", no multiple of the " + Twine(config.kvHeads[layer]) +
+                                            " key and value heads");
   uint64_t evenShare = std::max<uint64_t>(1, config.hidden / config.heads[0]);
   config.keySize = keys.optional("attention.key_length", evenShare, 1, largestHead);
   config.valueSize = keys.optional("attention.value_length", evenShare, 1, largestHead);
@@ -179,7 +181,8 @@ Expected<ModelConfig> readGGUFConfig(const gguf::File &file, StringRef architect
     keys.fail("attention.layer_norm_rms_epsilon", "is missing");
   config.attentionScale = keys.positive("attention.scale", 1 / std::sqrt(double(config.keySize)));
 
-  config.ropeDimensions = keys.optional("rope.dimension_count", config.keySize / 2 * 2, 0, config.keySize);
+  config.ropeDimensions =
+      keys.optional("rope.dimension_count", config.keySize / 2 * 2, 0, config.keySize);
   if (config.ropeDimensions % 2 != 0)
     keys.fail("rope.dimension_count", "is odd, expected an even number");
   config.ropeBase = keys.positive("rope.freq_base", 10000);
@@ -197,7 +200,8 @@ Expected<ModelConfig> readGGUFConfig(const gguf::File &file, StringRef architect
   config.vocabulary = embedding && embedding->shape.size() == 2 ? embedding->shape[0] : 1;
   if (config.vocabulary > largestSize)
     return createStringError(config.source + ": tensor 'token_embd.weight' has " +
-                             Twine(config.vocabulary) + " rows, expected at most " + Twine(largestSize));
+                             Twine(config.vocabulary) + " rows, expected at most " +
+                             Twine(largestSize));
   return config;
 }
 

@@ -8,8 +8,8 @@
 
 namespace tern {
 
-/// Reads the keys `architecture.*` (and rope_freqs.weight). Errors name the key, what it holds and what
-/// was expected. Key names: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+/// Reads the keys `architecture.*` (and rope_freqs.weight). Errors name the key, what it holds and
+/// what was expected. Key names: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 llvm::Expected<ModelConfig> readGGUFConfig(const gguf::File &file, llvm::StringRef architecture);
 
 } // namespace tern

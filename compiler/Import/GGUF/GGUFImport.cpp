@@ -39,14 +39,15 @@ Expected<std::string> requiredString(const gguf::File &file, const char *key) {
 }
 
 // general.* strings that a reader of the artifact may want, under their names without the prefix.
-DictionaryAttr artifactMetadata(Builder &builder, const gguf::File &file, const ModelConfig &config) {
+DictionaryAttr artifactMetadata(Builder &builder, const gguf::File &file,
+                                const ModelConfig &config) {
   llvm::SmallVector<NamedAttribute> entries;
   auto add = [&](StringRef key, StringRef text) {
     entries.push_back(builder.getNamedAttr(key, builder.getStringAttr(text)));
   };
-  for (const char *key : {"architecture", "name", "basename", "size_label", "finetune", "author",
-                          "organization", "description", "version", "license", "license.link", "url",
-                          "source.url"}) {
+  for (const char *key :
+       {"architecture", "name", "basename", "size_label", "finetune", "author", "organization",
+        "description", "version", "license", "license.link", "url", "source.url"}) {
     const gguf::Value *value = file.find("general." + std::string(key));
     if (auto text = value ? value->asString() : std::nullopt)
       add(key, *text);
@@ -74,14 +75,15 @@ Error setModuleAttributes(ModuleOp module, const gguf::File &file, const ModelCo
     return scheme.takeError();
   if (*scheme != "int8-per-token")
     return createStringError(file.parts()[0].path + ": metadata key '" + key + "' is " +
-                             gguf::quoted(*scheme) + ", expected 'int8-per-token'");
+                             gguf::quotedText(*scheme) + ", expected 'int8-per-token'");
   module->setAttr(key, builder.getStringAttr(*scheme));
   return Error::success();
 }
 
 } // namespace
 
-Expected<ImportedModel> importGGUF(MLIRContext &context, StringRef path, const ImportOptions &options) {
+Expected<ImportedModel> importGGUF(MLIRContext &context, StringRef path,
+                                   const ImportOptions &options) {
   context.loadDialect<TernDialect, func::FuncDialect, arith::ArithDialect, math::MathDialect>();
   std::string message;
   std::unique_ptr<gguf::File> file = gguf::File::open(path.str(), message);
@@ -92,14 +94,15 @@ Expected<ImportedModel> importGGUF(MLIRContext &context, StringRef path, const I
     return name.takeError();
   const Architecture *architecture = findArchitecture(*name);
   if (!architecture)
-    return createStringError(path + ": architecture " + gguf::quoted(*name) +
+    return createStringError(path + ": architecture " + gguf::quotedText(*name) +
                              " is not supported; known are " + knownArchitectures());
   Expected<ModelConfig> config = readGGUFConfig(*file, *name);
   if (!config)
     return config.takeError();
   config->ropeAdjacent = architecture->ropeAdjacentInGGUF;
   config->kvF32 = options.kvF32;
-  Expected<std::unique_ptr<GGUFTensors>> tensors = GGUFTensors::create(context, *file, options.threads);
+  Expected<std::unique_ptr<GGUFTensors>> tensors =
+      GGUFTensors::create(context, *file, options.threads);
   if (!tensors)
     return tensors.takeError();
 
@@ -115,7 +118,8 @@ Expected<ImportedModel> importGGUF(MLIRContext &context, StringRef path, const I
   if (Error error = setModuleAttributes(*result.module, *file, *config))
     return error;
   if (failed(verify(*result.module)))
-    return createStringError(path + ": its sizes do not make a valid graph (see the diagnostics above)");
+    return createStringError(path +
+                             ": its sizes do not make a valid graph (see the diagnostics above)");
   for (const gguf::File::Part &part : file->parts())
     result.inputFiles.push_back(part.path);
   result.tokenizer = readGGUFTokenizer(*file, result.tokenizerNote);

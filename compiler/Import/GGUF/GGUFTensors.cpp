@@ -32,8 +32,8 @@ std::vector<std::atomic<bool>> scanForCode3(const gguf::File &file,
     const uint8_t *data = file.bytesOf(*list[i]).data();
     uint64_t blocks = list[i]->size / format->blockBytes;
     for (uint64_t begin = 0; begin < blocks; begin += scanBlocks)
-      pieces.push_back({i, format, data + begin * format->blockBytes,
-                        std::min(scanBlocks, blocks - begin)});
+      pieces.push_back(
+          {i, format, data + begin * format->blockBytes, std::min(scanBlocks, blocks - begin)});
   }
   std::vector<std::atomic<bool>> found(list.size());
   std::atomic<size_t> next{0};
@@ -62,16 +62,16 @@ bool isObsolete(StringRef name) {
 
 } // namespace
 
-Expected<std::unique_ptr<GGUFTensors>> GGUFTensors::create(mlir::MLIRContext &context,
-                                                           const gguf::File &file, unsigned threads) {
+Expected<std::unique_ptr<GGUFTensors>>
+GGUFTensors::create(mlir::MLIRContext &context, const gguf::File &file, unsigned threads) {
   std::unique_ptr<GGUFTensors> result(new GGUFTensors(file));
   SmallVector<const gguf::Tensor *> twoBit;
   for (const gguf::Tensor &tensor : file.tensors()) {
     const BlockFormat *format = findBlockFormatByGGUFType(tensor.typeNumber);
     if (!format)
       return createStringError(
-          file.parts()[tensor.part].path + ": tensor " + gguf::quoted(tensor.name) + " has type " +
-          (tensor.type ? tensor.type->name : std::to_string(tensor.typeNumber)) +
+          file.parts()[tensor.part].path + ": tensor " + gguf::quotedText(tensor.name) +
+          " has type " + (tensor.type ? tensor.type->name : std::to_string(tensor.typeNumber)) +
           ", which is not supported; known types are " + knownBlockFormats());
     SourceTensor &entry = result->tensors[tensor.name];
     entry.shape.assign(tensor.shape.begin(), tensor.shape.end());
@@ -100,12 +100,12 @@ Error GGUFTensors::checkAllUsed(StringRef architecture) const {
   unsigned count = 0;
   for (const gguf::Tensor &tensor : file.tensors())
     if (!used.contains(tensor.name) && !isObsolete(tensor.name) && ++count <= 3)
-      names += (names.empty() ? "" : ", ") + gguf::quoted(tensor.name);
+      names += (names.empty() ? "" : ", ") + gguf::quotedText(tensor.name);
   if (count == 0)
     return Error::success();
   return createStringError(file.parts()[0].path + ": " + Twine(count) +
-                           " tensors are no part of architecture '" + architecture + "' as known here: " +
-                           names + (count > 3 ? ", ..." : "") +
+                           " tensors are no part of architecture '" + architecture +
+                           "' as known here: " + names + (count > 3 ? ", ..." : "") +
                            "; leaving them out would change the model");
 }
 

@@ -14,13 +14,15 @@ public:
 
   bool failed() const { return !note.empty(); }
 
-  template <typename T, typename Get> std::optional<T> get(const std::string &key, Get as, const char *expected) {
+  template <typename T, typename Get>
+  std::optional<T> get(const std::string &key, Get as, const char *expected) {
     const gguf::Value *value = file.find(key);
     if (!value)
       return std::nullopt;
     auto result = as(*value);
     if (!result) {
-      note = "metadata key '" + key + "' is of type " + value->typeName() + ", expected " + expected;
+      note =
+          "metadata key '" + key + "' is of type " + value->typeName() + ", expected " + expected;
       return std::nullopt;
     }
     return T(*result);
@@ -35,7 +37,8 @@ public:
   std::vector<std::string> strings(const std::string &key) {
     auto views = get<std::vector<std::string_view>>(
         key, [](const gguf::Value &v) { return v.asStrings(); }, "an array of strings");
-    return views ? std::vector<std::string>(views->begin(), views->end()) : std::vector<std::string>();
+    return views ? std::vector<std::string>(views->begin(), views->end())
+                 : std::vector<std::string>();
   }
 
   // -1 in a signed key stands for "none", as llama.cpp writes it.
@@ -52,7 +55,8 @@ public:
     return uint32_t(*id);
   }
 
-  template <typename T, typename At> std::vector<T> numbers(const char *name, At at, const char *expected) {
+  template <typename T, typename At>
+  std::vector<T> numbers(const char *name, At at, const char *expected) {
     std::string key = prefix + name;
     const gguf::Value *value = file.find(key);
     std::vector<T> result;
@@ -65,7 +69,8 @@ public:
       result.push_back(T(*number));
     }
     if (!value->isArray() || result.size() != value->count)
-      note = "metadata key '" + key + "' is of type " + value->typeName() + ", expected " + expected;
+      note =
+          "metadata key '" + key + "' is of type " + value->typeName() + ", expected " + expected;
     return result;
   }
 
@@ -86,7 +91,8 @@ std::optional<TokenizerSpec> readGGUFTokenizer(const gguf::File &file, std::stri
     return std::nullopt;
   }
   if (*model != "gpt2" && *model != "llama") {
-    note = "tokenizer model " + gguf::quoted(*model) + " is not supported; known are gpt2, llama";
+    note =
+        "tokenizer model " + gguf::quotedText(*model) + " is not supported; known are gpt2, llama";
     return std::nullopt;
   }
   TokenizerSpec spec;
@@ -95,9 +101,11 @@ std::optional<TokenizerSpec> readGGUFTokenizer(const gguf::File &file, std::stri
   spec.tokens = keys.strings(prefix + "tokens");
   spec.merges = keys.strings(prefix + "merges");
   spec.scores = keys.numbers<float>(
-      "scores", [](const gguf::Value &v, uint64_t i) { return v.doubleAt(i); }, "an array of floats");
+      "scores", [](const gguf::Value &v, uint64_t i) { return v.doubleAt(i); },
+      "an array of floats");
   spec.tokenTypes = keys.numbers<int32_t>(
-      "token_type", [](const gguf::Value &v, uint64_t i) { return v.signedAt(i); }, "an array of integers");
+      "token_type", [](const gguf::Value &v, uint64_t i) { return v.signedAt(i); },
+      "an array of integers");
   spec.bos = keys.token("bos_token_id");
   spec.eos = keys.token("eos_token_id");
   spec.eot = keys.token("eot_token_id");

@@ -8,8 +8,8 @@
 
 namespace tern {
 
-/// What `tokenizer.*` says. Nothing when the file has no tokenizer or its keys do not make sense; `note`
-/// then says why: a model without a tokenizer still runs on token ids.
+/// What `tokenizer.*` says. Nothing when the file has no tokenizer or its keys do not make sense;
+/// `note` then says why: a model without a tokenizer still runs on token ids.
 std::optional<TokenizerSpec> readGGUFTokenizer(const gguf::File &file, std::string &note);
 
 } // namespace tern

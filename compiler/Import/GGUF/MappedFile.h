@@ -18,7 +18,8 @@ public:
   /// Maps the regular file `path`. On failure returns false and says why in `error`.
   bool open(const std::string &path, std::string &error);
   std::span<const uint8_t> bytes() const { return {data, size}; }
-  /// Gives the pages that lie wholly in the range back to the system; they are read again when touched.
+  /// Gives the pages that lie wholly in the range back to the system; they are read again when
+  /// touched.
   void release(uint64_t offset, uint64_t length) const;
 
 private:

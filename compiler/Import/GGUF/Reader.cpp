@@ -16,24 +16,29 @@ constexpr uint32_t largestRank = 4; // GGML_MAX_DIMS
 constexpr uint64_t largestKey = 65535;
 constexpr uint64_t largestSplit = 65535;
 // The fewest bytes one record can take: what bounds a count by the bytes that remain.
-constexpr uint64_t smallestEntry = 8 + 1 + 4 + 1;    // key length, key, type, value
+constexpr uint64_t smallestEntry = 8 + 1 + 4 + 1;      // key length, key, type, value
 constexpr uint64_t smallestTensor = 8 + 1 + 4 + 4 + 8; // name length, name, rank, type, offset
 
 uint64_t sizeOf(ValueType type) {
   switch (type) {
   case ValueType::uint8:
   case ValueType::int8:
-  case ValueType::boolean: return 1;
+  case ValueType::boolean:
+    return 1;
   case ValueType::uint16:
-  case ValueType::int16: return 2;
+  case ValueType::int16:
+    return 2;
   case ValueType::uint32:
   case ValueType::int32:
-  case ValueType::float32: return 4;
+  case ValueType::float32:
+    return 4;
   case ValueType::uint64:
   case ValueType::int64:
-  case ValueType::float64: return 8;
+  case ValueType::float64:
+    return 8;
   case ValueType::string:
-  case ValueType::array: return 8; // the length; their bytes follow
+  case ValueType::array:
+    return 8; // the length; their bytes follow
   }
   return 0;
 }
@@ -64,7 +69,8 @@ public:
   std::string_view string(const char *what) {
     uint64_t length = number<uint64_t>(what);
     const uint8_t *data = failed() ? nullptr : take(length, what);
-    return data ? std::string_view(reinterpret_cast<const char *>(data), length) : std::string_view();
+    return data ? std::string_view(reinterpret_cast<const char *>(data), length)
+                : std::string_view();
   }
 
   const uint8_t *take(uint64_t count, const char *what) {
@@ -72,8 +78,8 @@ public:
       return nullptr;
     if (count > remaining()) {
       fail("truncated or damaged: " + std::string(what) + " at offset " + std::to_string(at) +
-           " needs " + std::to_string(count) + " bytes, the file has " + std::to_string(remaining()) +
-           " left");
+           " needs " + std::to_string(count) + " bytes, the file has " +
+           std::to_string(remaining()) + " left");
       return nullptr;
     }
     const uint8_t *data = bytes.data() + at;
@@ -92,8 +98,9 @@ bool readValueType(Cursor &cursor, std::string_view key, ValueType &type) {
   uint64_t offset = cursor.offset();
   uint32_t number = cursor.number<uint32_t>("a value's type");
   if (!cursor.failed() && number > uint32_t(ValueType::float64))
-    cursor.fail("metadata key " + quoted(key) + ": unknown value type " + std::to_string(number) +
-                " at offset " + std::to_string(offset) + ", expected 0 to 12");
+    cursor.fail("metadata key " + quotedText(key) + ": unknown value type " +
+                std::to_string(number) + " at offset " + std::to_string(offset) +
+                ", expected 0 to 12");
   type = ValueType(number);
   return !cursor.failed();
 }
@@ -102,14 +109,14 @@ bool readArray(Cursor &cursor, std::string_view key, Value &value) {
   if (!readValueType(cursor, key, value.elementType))
     return false;
   if (value.elementType == ValueType::array)
-    return cursor.fail("metadata key " + quoted(key) +
+    return cursor.fail("metadata key " + quotedText(key) +
                        ": an array of arrays; only flat arrays are supported");
   value.count = cursor.number<uint64_t>("an array's length");
   uint64_t elementSize = sizeOf(value.elementType);
   if (!cursor.failed() && value.count > cursor.remaining() / elementSize)
-    return cursor.fail("metadata key " + quoted(key) + ": an array of " + std::to_string(value.count) +
-                       " elements does not fit in the " + std::to_string(cursor.remaining()) +
-                       " bytes that are left");
+    return cursor.fail("metadata key " + quotedText(key) + ": an array of " +
+                       std::to_string(value.count) + " elements does not fit in the " +
+                       std::to_string(cursor.remaining()) + " bytes that are left");
   if (cursor.failed())
     return false;
   value.data = cursor.take(0, "an array");
@@ -150,7 +157,7 @@ bool readEntry(Cursor &cursor, Entry &entry) {
 
 // Elements and bytes of a tensor; false with a message on overflow or a partial block.
 bool measure(Cursor &cursor, Tensor &tensor) {
-  std::string who = "tensor " + quoted(tensor.name);
+  std::string who = "tensor " + quotedText(tensor.name);
   tensor.elements = 1;
   for (uint64_t dimension : tensor.shape) {
     if (dimension == 0)
@@ -185,7 +192,7 @@ bool readTensor(Cursor &cursor, Tensor &tensor) {
   if (tensor.name.empty())
     return cursor.fail("the tensor at offset " + std::to_string(offset) + " has no name");
   if (rank > largestRank)
-    return cursor.fail("tensor " + quoted(tensor.name) + " has rank " + std::to_string(rank) +
+    return cursor.fail("tensor " + quotedText(tensor.name) + " has rank " + std::to_string(rank) +
                        ", expected at most " + std::to_string(largestRank));
   tensor.shape.resize(rank);
   for (uint32_t i = 0; i < rank; ++i) // the file lists the contiguous dimension first
@@ -207,15 +214,16 @@ bool readPreamble(Cursor &cursor, Header &header) {
   const uint8_t *magic = cursor.take(4, "the magic");
   if (memcmp(magic, "GGUF", 4) != 0)
     return cursor.fail("not a GGUF file: it begins with " +
-                       quoted({reinterpret_cast<const char *>(magic), 4}) + ", expected 'GGUF'");
+                       quotedText({reinterpret_cast<const char *>(magic), 4}) +
+                       ", expected 'GGUF'");
   header.version = cursor.number<uint32_t>("the version");
   if (cursor.failed())
     return false;
   if (header.version != 2 && header.version != 3) {
     bool bigEndian = header.version == 0x02000000 || header.version == 0x03000000;
-    return cursor.fail(bigEndian ? std::string("a big-endian GGUF file; convert it to little-endian")
-                                 : "GGUF version " + std::to_string(header.version) +
-                                       ", expected 2 or 3");
+    return cursor.fail(
+        bigEndian ? std::string("a big-endian GGUF file; convert it to little-endian")
+                  : "GGUF version " + std::to_string(header.version) + ", expected 2 or 3");
   }
   header.tensors = cursor.number<uint64_t>("the number of tensors");
   header.entries = cursor.number<uint64_t>("the number of metadata keys");
@@ -243,20 +251,22 @@ bool readAlignment(Cursor &cursor, const std::vector<Entry> &entries, uint64_t &
   return true;
 }
 
-// Turns offsets into file offsets; every tensor must be aligned, inside the file, and apart from the rest.
+// Turns offsets into file offsets; every tensor must be aligned, inside the file, and apart from
+// the rest.
 bool placeTensors(Cursor &cursor, std::span<Tensor> tensors, uint64_t dataOffset, uint64_t fileSize,
                   uint64_t alignment) {
   uint64_t dataBytes = fileSize > dataOffset ? fileSize - dataOffset : 0;
   std::vector<const Tensor *> order;
   for (Tensor &tensor : tensors) {
-    std::string who = "tensor " + quoted(tensor.name);
+    std::string who = "tensor " + quotedText(tensor.name);
     if (tensor.offset % alignment != 0)
       return cursor.fail(who + ": offset " + std::to_string(tensor.offset) +
                          " is no multiple of the alignment " + std::to_string(alignment));
     if (tensor.offset > dataBytes || tensor.size > dataBytes - tensor.offset)
       return cursor.fail(who + ": " + std::to_string(tensor.size) + " bytes at offset " +
                          std::to_string(tensor.offset) + " end past the file's " +
-                         std::to_string(dataBytes) + " bytes of data; the file is truncated or damaged");
+                         std::to_string(dataBytes) +
+                         " bytes of data; the file is truncated or damaged");
     tensor.offset += dataOffset;
     order.push_back(&tensor);
   }
@@ -264,12 +274,15 @@ bool placeTensors(Cursor &cursor, std::span<Tensor> tensors, uint64_t dataOffset
             [](const Tensor *a, const Tensor *b) { return a->offset < b->offset; });
   for (size_t i = 1; i < order.size(); ++i)
     if (order[i]->offset < order[i - 1]->offset + std::max<uint64_t>(order[i - 1]->size, 1))
-      return cursor.fail("tensors " + quoted(order[i - 1]->name) + " and " + quoted(order[i]->name) +
-                         " overlap at offset " + std::to_string(order[i]->offset));
+      return cursor.fail("tensors " + quotedText(order[i - 1]->name) + " and " +
+                         quotedText(order[i]->name) + " overlap at offset " +
+                         std::to_string(order[i]->offset));
   return true;
 }
 
-uint64_t roundUp(uint64_t value, uint64_t alignment) { return (value + alignment - 1) / alignment * alignment; }
+uint64_t roundUp(uint64_t value, uint64_t alignment) {
+  return (value + alignment - 1) / alignment * alignment;
+}
 
 const Value *findEntry(const std::vector<Entry> &entries, std::string_view key) {
   for (const Entry &entry : entries)
@@ -292,8 +305,8 @@ struct SplitName {
     unsigned number = 0, count = 0;
     int consumed = 0;
     const char *rest = path.c_str() + result.prefix.size();
-    if (sscanf(rest, "-%5u-of-%5u.gguf%n", &number, &count, &consumed) != 2 || consumed != int(tail) ||
-        number < 1 || number > count)
+    if (sscanf(rest, "-%5u-of-%5u.gguf%n", &number, &count, &consumed) != 2 ||
+        consumed != int(tail) || number < 1 || number > count)
       return std::nullopt;
     result.number = number;
     result.count = count;
@@ -333,7 +346,7 @@ bool File::addPart(std::span<const uint8_t> bytes, const std::string &path, std:
       if (!readEntry(cursor, entry))
         return false;
       if (!partIndex.emplace(entry.key, i).second)
-        return cursor.fail("metadata key " + quoted(entry.key) + " appears twice");
+        return cursor.fail("metadata key " + quotedText(entry.key) + " appears twice");
       partEntries.push_back(entry);
     }
     uint64_t alignment;
@@ -346,11 +359,12 @@ bool File::addPart(std::span<const uint8_t> bytes, const std::string &path, std:
         return false;
       tensor.part = uint32_t(fileParts.size());
       if (!tensorIndex.emplace(tensor.name, tensorTable.size()).second)
-        return cursor.fail("tensor " + quoted(tensor.name) + " appears twice");
+        return cursor.fail("tensor " + quotedText(tensor.name) + " appears twice");
       tensorTable.push_back(std::move(tensor));
     }
     uint64_t dataOffset = roundUp(cursor.offset(), alignment);
-    if (!placeTensors(cursor, std::span(tensorTable).subspan(begin), dataOffset, bytes.size(), alignment))
+    if (!placeTensors(cursor, std::span(tensorTable).subspan(begin), dataOffset, bytes.size(),
+                      alignment))
       return false;
     fileParts.push_back({path, bytes, cursor.offset(), dataOffset});
     if (first) {
@@ -359,11 +373,13 @@ bool File::addPart(std::span<const uint8_t> bytes, const std::string &path, std:
       formatVersion = header.version;
       return true;
     }
-    const Value *number = findEntry(partEntries, "split.no"), *count = findEntry(partEntries, "split.count");
+    const Value *number = findEntry(partEntries, "split.no"),
+                *count = findEntry(partEntries, "split.count");
     if (!number || !count || number->asUnsigned() != fileParts.size() - 1 ||
         count->asUnsigned() != find("split.count")->asUnsigned())
-      return cursor.fail("its metadata does not say that it is part " + std::to_string(fileParts.size()) +
-                         " of the model that begins with " + fileParts[0].path);
+      return cursor.fail("its metadata does not say that it is part " +
+                         std::to_string(fileParts.size()) + " of the model that begins with " +
+                         fileParts[0].path);
     return true;
   };
   if (read())
@@ -380,7 +396,8 @@ std::unique_ptr<File> File::parse(std::span<const uint8_t> bytes, const std::str
 
 bool File::openParts(const std::string &path, std::string &error) {
   auto add = [&](const std::string &part) {
-    return mappings.emplace_back().open(part, error) && addPart(mappings.back().bytes(), part, error);
+    return mappings.emplace_back().open(part, error) &&
+           addPart(mappings.back().bytes(), part, error);
   };
   std::optional<SplitName> split = SplitName::parse(path);
   // Metadata lies in the first part, whichever was named.
@@ -394,7 +411,8 @@ bool File::openParts(const std::string &path, std::string &error) {
     return true; // one file, whatever it is called
   if (!split || split->count != parts || parts > largestSplit) {
     error = fileParts[0].path + ": says that its model has " + std::to_string(parts) +
-            " parts; name a file like MODEL-00001-of-" + "0000N.gguf that lies beside its other parts";
+            " parts; name a file like MODEL-00001-of-" +
+            "0000N.gguf that lies beside its other parts";
     return false;
   }
   for (uint64_t part = 2; part <= parts; ++part)
@@ -403,7 +421,8 @@ bool File::openParts(const std::string &path, std::string &error) {
   const Value *total = find("split.tensors.count");
   if (total && total->asUnsigned() != tensorTable.size()) {
     error = fileParts[0].path + ": split.tensors.count is " + total->text() + ", but its " +
-            std::to_string(parts) + " parts hold " + std::to_string(tensorTable.size()) + " tensors";
+            std::to_string(parts) + " parts hold " + std::to_string(tensorTable.size()) +
+            " tensors";
     return false;
   }
   return true;

@@ -1,9 +1,9 @@
 // Reads GGUF headers, versions 2 and 3, of one file or of all parts of a split model.
 //
-// Nothing in a file is trusted: counts are held against the bytes that remain, sizes are computed without
-// overflow, every tensor lies inside its file and overlaps no other. Values and names stay in the mapped
-// file and are views into it, valid as long as the File. No LLVM here: `tern inspect` uses this too.
-// Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+// Nothing in a file is trusted: counts are held against the bytes that remain, sizes are computed
+// without overflow, every tensor lies inside its file and overlaps no other. Values and names stay
+// in the mapped file and are views into it, valid as long as the File. No LLVM here: `tern inspect`
+// uses this too. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 #ifndef TERN_COMPILER_IMPORT_GGUF_READER_H
 #define TERN_COMPILER_IMPORT_GGUF_READER_H
 
@@ -22,12 +22,24 @@ namespace tern::gguf {
 
 /// Numbers as in the file.
 enum class ValueType : uint32_t {
-  uint8, int8, uint16, int16, uint32, int32, float32, boolean, string, array, uint64, int64, float64
+  uint8,
+  int8,
+  uint16,
+  int16,
+  uint32,
+  int32,
+  float32,
+  boolean,
+  string,
+  array,
+  uint64,
+  int64,
+  float64
 };
 const char *spelling(ValueType type);
 
-/// A metadata value. The getters return nothing when the type does not fit; integers of every width and
-/// sign are accepted where the value fits, and 32-bit floats as doubles.
+/// A metadata value. The getters return nothing when the type does not fit; integers of every width
+/// and sign are accepted where the value fits, and 32-bit floats as doubles.
 class Value {
 public:
   ValueType type = ValueType::uint8;
@@ -65,12 +77,12 @@ struct Entry {
 
 struct Tensor {
   std::string_view name;
-  std::vector<uint64_t> shape;      ///< row-major: the last dimension is contiguous
+  std::vector<uint64_t> shape; ///< row-major: the last dimension is contiguous
   uint32_t typeNumber = 0;
   const TensorType *type = nullptr; ///< null: a type the reader does not know; size is then 0
   uint32_t part = 0;
-  uint64_t offset = 0;              ///< in the part's file
-  uint64_t size = 0;                ///< bytes
+  uint64_t offset = 0; ///< in the part's file
+  uint64_t size = 0;   ///< bytes
   uint64_t elements = 0;
 };
 
@@ -83,8 +95,8 @@ public:
     uint64_t dataOffset = 0;
   };
 
-  /// Opens `path` and, if it is a part of a split model, all its parts. Null on failure, with one line in
-  /// `error` that begins with the file's name.
+  /// Opens `path` and, if it is a part of a split model, all its parts. Null on failure, with one
+  /// line in `error` that begins with the file's name.
   static std::unique_ptr<File> open(const std::string &path, std::string &error);
   /// Reads one file from memory, which must outlive the result.
   static std::unique_ptr<File> parse(std::span<const uint8_t> bytes, const std::string &name,
@@ -120,7 +132,7 @@ private:
 };
 
 /// Text from a file made fit for a message: quoted, unprintable bytes escaped, cut at 64 bytes.
-std::string quoted(std::string_view text);
+std::string quotedText(std::string_view text);
 
 } // namespace tern::gguf
 #endif

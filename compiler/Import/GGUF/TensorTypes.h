@@ -1,7 +1,7 @@
 // The tensor types GGUF files use: names and block sizes, known or not to the rest of the compiler.
 //
-// Which of them can be compiled is decided by compiler/Encoding/BlockFormat.h; this table lets the reader
-// check that every tensor lies inside its file, and lets `tern inspect` name it.
+// Which of them can be compiled is decided by compiler/Encoding/BlockFormat.h; this table lets the
+// reader check that every tensor lies inside its file, and lets `tern inspect` name it.
 #ifndef TERN_COMPILER_IMPORT_GGUF_TENSORTYPES_H
 #define TERN_COMPILER_IMPORT_GGUF_TENSORTYPES_H
 

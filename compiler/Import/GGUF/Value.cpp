@@ -25,18 +25,26 @@ const char *spelling(ValueType type) {
 
 std::optional<int64_t> Value::signedAt(uint64_t index) const {
   switch (scalarType()) {
-  case ValueType::uint8: return load<uint8_t>(data + index);
-  case ValueType::int8: return load<int8_t>(data + index);
-  case ValueType::uint16: return load<uint16_t>(data + 2 * index);
-  case ValueType::int16: return load<int16_t>(data + 2 * index);
-  case ValueType::uint32: return load<uint32_t>(data + 4 * index);
-  case ValueType::int32: return load<int32_t>(data + 4 * index);
-  case ValueType::int64: return load<int64_t>(data + 8 * index);
+  case ValueType::uint8:
+    return load<uint8_t>(data + index);
+  case ValueType::int8:
+    return load<int8_t>(data + index);
+  case ValueType::uint16:
+    return load<uint16_t>(data + 2 * index);
+  case ValueType::int16:
+    return load<int16_t>(data + 2 * index);
+  case ValueType::uint32:
+    return load<uint32_t>(data + 4 * index);
+  case ValueType::int32:
+    return load<int32_t>(data + 4 * index);
+  case ValueType::int64:
+    return load<int64_t>(data + 8 * index);
   case ValueType::uint64: {
     uint64_t value = load<uint64_t>(data + 8 * index);
     return value <= uint64_t(INT64_MAX) ? std::optional(int64_t(value)) : std::nullopt;
   }
-  default: return std::nullopt;
+  default:
+    return std::nullopt;
   }
 }
 
@@ -111,7 +119,7 @@ std::string Value::text(uint64_t maxLength) const {
       return result + "... " + std::to_string(count) + " elements]";
     if (elementType == ValueType::string) {
       uint64_t length = load<uint64_t>(at);
-      result += quoted({reinterpret_cast<const char *>(at + 8), length});
+      result += quotedText({reinterpret_cast<const char *>(at + 8), length});
       at += 8 + length;
     } else {
       result += number(i);
@@ -120,7 +128,7 @@ std::string Value::text(uint64_t maxLength) const {
   return result + "]";
 }
 
-std::string quoted(std::string_view text) {
+std::string quotedText(std::string_view text) {
   constexpr size_t longest = 64;
   std::string result = "'";
   for (unsigned char c : text.substr(0, longest)) {
