@@ -15,8 +15,7 @@
  *   - A handle is destroyed through a pointer to it, which becomes NULL; destroying NULL does
  * nothing. A model keeps its runtime alive and a session its model: handles may be destroyed in any
  * order.
- *   - After tern_session_create no function on the session, nor tokenizing or detokenizing,
- *     allocates memory.
+ *   - After tern_session_create no function on the session, nor tern_detokenize, allocates memory.
  *   - Strings are UTF-8. The library has no global state and never calls abort or exit on input.
  */
 #ifndef TERN_TERN_H
@@ -73,8 +72,9 @@ typedef struct tern_runtime_options {
   size_t struct_size;
   /* Default of tern_session_options.threads; 0: the CPUs this process may run on. */
   uint32_t threads;
-  /* Memory for everything but file mappings and code. NULL: anonymous mappings and malloc. Both
-   * must be thread-safe; allocate returns `size` bytes aligned to `alignment`, or NULL. */
+  /* Memory for everything but file mappings, code, and the work memory of tern_tokenize. NULL:
+   * anonymous mappings and malloc. Both must be thread-safe; allocate returns `size` bytes aligned
+   * to `alignment`, or NULL. */
   void *(*allocate)(void *context, size_t size, size_t alignment);
   void (*deallocate)(void *context, void *memory, size_t size);
   void *allocator_context;

@@ -1,0 +1,80 @@
+// A plan with every pointer resolved: running it is a loop over commands.
+//
+// Binding happens once, when a session is made. After it, run() touches no table of the artifact,
+// allocates nothing and takes no decision but how many tasks a call has.
+#ifndef TERN_RUNTIME_DEVICE_BOUNDPLAN_H
+#define TERN_RUNTIME_DEVICE_BOUNDPLAN_H
+
+#include "runtime/core/Model.h"
+#include "runtime/device/ThreadPool.h"
+
+#include <atomic>
+
+namespace tern::runtime {
+
+/// Where the memory spaces of a session begin. All pointers are aligned to 64 bytes.
+struct MemorySpaces {
+  uint8_t *arena = nullptr;
+  uint8_t *inputs[size_t(fb::InputKind::MAX) + 1] = {};
+  uint8_t *const *outputs = nullptr;  ///< by output of the function
+  uint8_t *const *kvKeys = nullptr;   ///< by KV cache
+  uint8_t *const *kvValues = nullptr; ///< by KV cache
+  uint8_t *blockTable = nullptr;
+};
+
+class BoundPlan {
+public:
+  /// Resolves `plan`, which belongs to the model's chosen variant. The model, the memory and `pool`
+  /// outlive the bound plan.
+  Status bind(const Model &model, const fb::Plan &plan, const MemorySpaces &spaces,
+              const Allocator &allocator, ThreadPool &pool);
+
+  /// Runs all commands for integers[TERN_INT_TOKENS] rows, integers[TERN_INT_WANTED] of them
+  /// wanted. The counts are within the artifact's bounds. `cancel` is looked at between commands
+  /// and may be null; returns false if it ended the run early.
+  bool run(const int32_t integers[TERN_INT_COUNT], const std::atomic<bool> *cancel);
+
+  /// Bytes bind() takes for `plan`, scratch of all workers included.
+  static uint64_t scratchBytes(const Model &model, uint32_t workers);
+  static uint64_t tableBytes(const fb::Plan &plan);
+
+private:
+  enum class Kind : uint8_t { call, copy, fetch, release };
+
+  /// constant + perToken * T + perWanted * R; verified not to overflow.
+  struct Count {
+    uint64_t constant, perToken, perWanted;
+    uint64_t at(const int32_t *integers) const {
+      return constant + perToken * uint64_t(integers[TERN_INT_TOKENS]) +
+             perWanted * uint64_t(integers[TERN_INT_WANTED]);
+    }
+  };
+  struct Step {
+    Count count; ///< tasks of a call, bytes of a copy
+    TernKernelFunction kernel;
+    void **buffers; ///< of a call
+    void *source;
+    void *destination;
+    uint32_t unit;
+    Kind kind;
+  };
+  struct Call {
+    const Step *step;
+    const int32_t *integers;
+    uint8_t *scratch;
+    uint64_t scratchStride;
+  };
+  static void runRange(void *call, uint32_t worker, int32_t first, int32_t last);
+
+  const Model *model = nullptr;
+  ThreadPool *pool = nullptr;
+  Array<Step> steps;
+  Array<void *> pointers;
+  Block scratch;
+  uint64_t scratchStride = 0;
+  bool fetched = false; ///< fetch commands are hints: given once
+};
+
+} // namespace tern::runtime
+
+#endif

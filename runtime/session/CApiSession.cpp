@@ -1,0 +1,211 @@
+// tern/tern.h: sessions, forward, slots, generation.
+#include "runtime/session/Handles.h"
+
+#include <cinttypes>
+#include <cstring>
+
+using namespace tern;
+using namespace tern::runtime;
+
+static Status readSessionOptions(const tern_model *model, const tern_session_options *options,
+                                 SessionOptions &result) {
+  tern_session_options settings = TERN_SESSION_OPTIONS_INIT;
+  TERN_RETURN_IF_ERROR(readStruct(options, settings, "tern_session_options"));
+  result.slots = settings.slots;
+  result.context = settings.context;
+  result.threads = settings.threads ? settings.threads : model->runtime->threads;
+  if (result.threads == 0)
+    result.threads = ThreadPool::availableCpus();
+  if (result.threads > ThreadPool::maxWorkers)
+    return Status::error(StatusCode::invalidArgument, "%" PRIu32 " threads, at most %" PRIu32,
+                         result.threads, ThreadPool::maxWorkers);
+  return {};
+}
+
+tern_status tern_session_estimate(const tern_model *model, const tern_session_options *options,
+                                  tern_memory_estimate *estimate, tern_error *error) {
+  Status status = requireArgument(model, "model");
+  SessionOptions settings;
+  SessionSizes sizes;
+  if (status.isOk())
+    status = readSessionOptions(model, options, settings);
+  if (status.isOk())
+    status = SessionSizes::compute(model->model, settings, sizes);
+  if (!status.isOk())
+    return report(status, error);
+  tern_memory_estimate value = TERN_MEMORY_ESTIMATE_INIT;
+  value.kv_bytes = sizes.kvBytes;
+  value.arena_bytes = sizes.arenaBytes;
+  value.scratch_bytes = sizes.scratchBytes;
+  value.sampling_bytes = Sampler::bytes(model->model.artifact().vocabulary_size()) +
+                         TextStream::pieceCapacity +
+                         settings.slots * Generation::bytes(sizes.context);
+  value.other_bytes =
+      sizes.inputBytes + sizes.outputBytes + sizes.tableBytes + model->model.imageBytes();
+  const CheckedSize total = CheckedSize(value.kv_bytes) + value.arena_bytes + value.scratch_bytes +
+                            value.sampling_bytes + value.other_bytes;
+  value.total_bytes = total.value();
+  return report(writeStruct(value, estimate, "tern_memory_estimate"), error);
+}
+
+static void destroySession(tern_session *session) {
+  for (uint32_t i = 0; i < session->generationCount; ++i)
+    session->generation(i)->~tern_generation();
+  tern_model *model = session->model;
+  destroyObject(model->runtime->allocator, session);
+  release(model);
+}
+
+static Status createGenerations(tern_session &session) {
+  const uint32_t slots = session.session.slots();
+  TERN_RETURN_IF_ERROR(session.generationMemory.allocate(session.model->runtime->allocator,
+                                                         uint64_t(slots) * sizeof(tern_generation),
+                                                         "the generations"));
+  for (uint32_t i = 0; i < slots; ++i) {
+    tern_generation *object = new (session.generation(i)) tern_generation();
+    ++session.generationCount;
+    TERN_RETURN_IF_ERROR(
+        object->generation.create(session.session, i, session.sampler, session.text));
+  }
+  return {};
+}
+
+tern_status tern_session_create(tern_model *model, const tern_session_options *options,
+                                tern_session **session, tern_error *error) {
+  Status status = requireArgument(session, "session");
+  if (!status.isOk())
+    return report(status, error);
+  *session = nullptr;
+  SessionOptions settings;
+  status = requireArgument(model, "model");
+  if (status.isOk())
+    status = readSessionOptions(model, options, settings);
+  if (!status.isOk())
+    return report(status, error);
+  const Allocator &allocator = model->runtime->allocator;
+  tern_session *object = createObject<tern_session>(allocator);
+  if (!object)
+    return report(Status::error(StatusCode::outOfMemory, "cannot allocate a session"), error);
+  model->references.fetch_add(1, std::memory_order_relaxed);
+  object->model = model;
+  status = object->session.create(model->model, settings);
+  if (status.isOk())
+    status = object->sampler.allocate(allocator, model->model.artifact().vocabulary_size());
+  if (status.isOk())
+    status = object->text.create(model->hasTokenizer ? &model->tokenizer : nullptr, allocator);
+  if (status.isOk())
+    status = createGenerations(*object);
+  if (status.isOk())
+    *session = object;
+  else
+    destroySession(object);
+  return report(status, error);
+}
+
+void tern_session_destroy(tern_session **session) {
+  if (session && *session)
+    destroySession(std::exchange(*session, nullptr));
+}
+
+tern_status tern_forward(tern_session *session, const tern_batch *batch, tern_logits *result,
+                         tern_error *error) {
+  tern_batch rows = TERN_BATCH_INIT;
+  Status status = requireArgument(session, "session");
+  if (status.isOk())
+    status = requireArgument(batch, "batch");
+  if (status.isOk())
+    status = readStruct(batch, rows, "tern_batch");
+  if (!status.isOk())
+    return report(status, error);
+  Batch input;
+  input.rows = rows.rows;
+  input.tokens = rows.tokens;
+  input.positions = rows.positions;
+  input.slots = rows.slots;
+  input.want = rows.want;
+  Logits logits;
+  status = session->session.forward(input, &logits);
+  if (status.isOk() && result) {
+    tern_logits value = TERN_LOGITS_INIT;
+    value.logits = logits.data;
+    value.rows = logits.rows;
+    value.stride = logits.stride;
+    status = writeStruct(value, result, "tern_logits");
+  }
+  return report(status, error);
+}
+
+uint32_t tern_slot_length(const tern_session *session, uint32_t slot) {
+  return session ? session->session.length(slot) : 0;
+}
+
+tern_status tern_slot_truncate(tern_session *session, uint32_t slot, uint32_t length,
+                               tern_error *error) {
+  Status status = requireArgument(session, "session");
+  if (status.isOk())
+    status = session->session.truncate(slot, length);
+  return report(status, error);
+}
+
+tern_status tern_slot_copy(tern_session *session, uint32_t source, uint32_t destination,
+                           tern_error *error) {
+  Status status = requireArgument(session, "session");
+  if (status.isOk())
+    status = session->session.copySlot(source, destination);
+  return report(status, error);
+}
+
+tern_status tern_generate_begin(tern_session *session, const tern_generate_options *options,
+                                const int32_t *prompt, size_t prompt_size,
+                                tern_generation **generation, tern_error *error) {
+  Status status = requireArgument(generation, "generation");
+  if (!status.isOk())
+    return report(status, error);
+  *generation = nullptr;
+  tern_generate_options settings = TERN_GENERATE_OPTIONS_INIT;
+  status = requireArgument(session, "session");
+  if (status.isOk())
+    status = readStruct(options, settings, "tern_generate_options");
+  if (status.isOk() && settings.slot >= session->session.slots())
+    status = Status::error(StatusCode::outOfRange, "slot %" PRIu32 ", the session has %" PRIu32,
+                           settings.slot, session->session.slots());
+  if (!status.isOk())
+    return report(status, error);
+  GenerationOptions wanted;
+  wanted.sampling.temperature = settings.temperature;
+  wanted.sampling.topK = settings.top_k;
+  wanted.sampling.topP = settings.top_p;
+  wanted.sampling.minP = settings.min_p;
+  wanted.seed = settings.seed;
+  wanted.maxTokens = settings.max_tokens;
+  wanted.ignoreEnd = settings.ignore_end != 0;
+  wanted.append = settings.append != 0;
+  tern_generation *object = session->generation(settings.slot);
+  status = object->generation.begin(wanted, prompt, prompt_size);
+  if (status.isOk())
+    *generation = object;
+  return report(status, error);
+}
+
+tern_status tern_next(tern_generation *generation, tern_piece *piece, tern_error *error) {
+  Status status = requireArgument(generation, "generation");
+  if (status.isOk())
+    status = requireArgument(piece, "piece");
+  if (!status.isOk())
+    return report(status, error);
+  Piece produced;
+  status = generation->generation.next(produced);
+  if (!status.isOk())
+    return report(status, error);
+  tern_piece value = TERN_PIECE_INIT;
+  value.token = produced.token;
+  value.text = produced.text.data();
+  value.text_size = produced.text.size();
+  value.finish = tern_finish(produced.finish);
+  return report(writeStruct(value, piece, "tern_piece"), error);
+}
+
+void tern_cancel(tern_generation *generation) {
+  if (generation)
+    generation->generation.cancel();
+}

@@ -1,0 +1,128 @@
+// A generation is the tokens that are not in the slot yet, and the state of sampling and text.
+#include "runtime/session/Generation.h"
+
+#include <cinttypes>
+#include <cstring>
+
+using namespace tern;
+using namespace tern::runtime;
+
+Status Generation::create(Session &owner, uint32_t slotNumber, Sampler &sharedSampler,
+                          TextStream &sharedText) {
+  session = &owner;
+  slot = slotNumber;
+  sampler = &sharedSampler;
+  text = &sharedText;
+  return pending.allocate(owner.model().allocator(), owner.context(), "a prompt");
+}
+
+/// Number of leading tokens that two sequences share.
+static uint32_t commonPrefix(const int32_t *a, const int32_t *b, uint32_t count) {
+  uint32_t shared = 0;
+  while (shared < count && a[shared] == b[shared])
+    ++shared;
+  return shared;
+}
+
+Status Generation::begin(const GenerationOptions &wanted, const int32_t *prompt, size_t size) {
+  TERN_RETURN_IF_ERROR(wanted.sampling.check());
+  const uint32_t length = session->length(slot);
+  if (size == 0 || !prompt)
+    return Status::error(StatusCode::invalidArgument,
+                         "the prompt is empty; begin with at least one token");
+  if (size > session->context() - (wanted.append ? length : 0))
+    return Status::error(StatusCode::outOfRange,
+                         "the prompt of %zu tokens does not fit behind %" PRIu32
+                         " positions in use of %" PRIu32
+                         "; shorten it or create the session with a longer context",
+                         size, wanted.append ? length : 0, session->context());
+  const uint32_t vocabulary = session->model().artifact().vocabulary_size();
+  for (size_t i = 0; i < size; ++i)
+    if (prompt[i] < 0 || uint32_t(prompt[i]) >= vocabulary)
+      return Status::error(StatusCode::outOfRange,
+                           "prompt token %zu is %" PRId32 ", the vocabulary has %" PRIu32, i,
+                           prompt[i], vocabulary);
+  uint32_t kept = 0;
+  if (!wanted.append) {
+    // The last token is evaluated in any case: its logits are wanted.
+    const uint32_t most = length < size - 1 ? length : uint32_t(size - 1);
+    kept = commonPrefix(session->history(slot), prompt, most);
+    TERN_RETURN_IF_ERROR(session->truncate(slot, kept));
+  }
+  options = wanted;
+  random = Random(wanted.seed);
+  textState = text->begin();
+  pendingBegin = 0;
+  pendingEnd = uint32_t(size) - kept;
+  memcpy(pending.data(), prompt + kept, pendingEnd * sizeof(int32_t));
+  produced = 0;
+  begun = true;
+  finished = Finish::none;
+  cancelRequested.store(false, std::memory_order_relaxed);
+  return {};
+}
+
+Status Generation::feedPending(Logits &logits) {
+  const uint32_t maxBatch = session->model().artifact().max_batch();
+  while (pendingBegin < pendingEnd) {
+    const uint32_t left = pendingEnd - pendingBegin;
+    Batch batch;
+    batch.rows = left < maxBatch ? left : maxBatch;
+    batch.tokens = &pending[pendingBegin];
+    batch.slot = int32_t(slot);
+    batch.wantLast = batch.rows == left;
+    TERN_RETURN_IF_ERROR(session->forward(batch, &logits, &cancelRequested));
+    pendingBegin += uint32_t(batch.rows);
+  }
+  return {};
+}
+
+Status Generation::finishWith(Finish reason, Piece &piece) {
+  finished = reason;
+  piece.token = -1;
+  piece.text = text->finish(textState);
+  piece.finish = reason;
+  return {};
+}
+
+Status Generation::next(Piece &piece) {
+  piece = {};
+  if (!begun)
+    return Status::error(StatusCode::invalidArgument, "no generation has begun in this slot");
+  if (finished != Finish::none) {
+    piece.finish = finished;
+    return {};
+  }
+  if (cancelRequested.load(std::memory_order_relaxed))
+    return finishWith(Finish::cancelled, piece);
+  if (options.maxTokens && produced == options.maxTokens)
+    return finishWith(Finish::maxTokens, piece);
+  if (pendingEnd - pendingBegin > session->context() - session->length(slot))
+    return finishWith(Finish::slotFull, piece);
+
+  Logits logits;
+  if (Status status = feedPending(logits); !status.isOk()) {
+    if (status.code() == StatusCode::cancelled)
+      return finishWith(Finish::cancelled, piece);
+    begun = false;
+    return status;
+  }
+  const int32_t token = sampler->sample(logits.data, options.sampling, random);
+  if (token < 0) {
+    begun = false;
+    return Status::error(StatusCode::invalidArtifact,
+                         "all logits at position %" PRIu32 " are NaN; the model is damaged",
+                         session->length(slot));
+  }
+  if (!options.ignoreEnd && text->isEnd(token)) {
+    TERN_RETURN_IF_ERROR(finishWith(Finish::endToken, piece));
+    piece.token = token;
+    return {};
+  }
+  pending[0] = token;
+  pendingBegin = 0;
+  pendingEnd = 1;
+  ++produced;
+  piece.token = token;
+  return text->push(textState, token, piece.text);
+}

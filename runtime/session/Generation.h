@@ -1,0 +1,73 @@
+// Pull-style generation in one slot: prompt in chunks, sampling, end tokens, streamed text, cancel.
+//
+// A session has one Generation per slot, made with it; beginning another one in a slot replaces the
+// one before and allocates nothing.
+#ifndef TERN_RUNTIME_SESSION_GENERATION_H
+#define TERN_RUNTIME_SESSION_GENERATION_H
+
+#include "runtime/session/Sampler.h"
+#include "runtime/session/Session.h"
+#include "runtime/session/TextStream.h"
+
+#include <atomic>
+
+namespace tern::runtime {
+
+struct GenerationOptions {
+  SamplingOptions sampling;
+  uint64_t seed = 0;
+  uint32_t maxTokens = 0; ///< 0: no limit
+  bool ignoreEnd = false;
+  bool append = false; ///< the prompt continues the slot; otherwise it is the whole history
+};
+
+/// Numeric values are those of tern_finish.
+enum class Finish : uint32_t { none = 0, endToken = 1, maxTokens = 2, slotFull = 3, cancelled = 4 };
+
+struct Piece {
+  int32_t token = -1;
+  std::string_view text; ///< valid until the next call on the session
+  Finish finish = Finish::none;
+};
+
+class Generation {
+public:
+  /// Takes the memory it will ever need. `session`, `sampler` and `text` outlive it; the latter two
+  /// are shared by the generations of a session.
+  Status create(Session &session, uint32_t slot, Sampler &sampler, TextStream &text);
+  /// Bytes that create() takes.
+  static uint64_t bytes(uint32_t context) { return uint64_t(context) * sizeof(int32_t); }
+
+  /// Starts anew. On failure the generation under way goes on as before.
+  Status begin(const GenerationOptions &options, const int32_t *prompt, size_t size);
+
+  /// Produces the next token, or the finish. A failed call ends the generation.
+  Status next(Piece &piece);
+
+  /// From any thread: the call of next() under way or the next one finishes.
+  void cancel() { cancelRequested.store(true, std::memory_order_relaxed); }
+
+private:
+  Status feedPending(Logits &logits);
+  Status finishWith(Finish reason, Piece &piece);
+
+  Session *session = nullptr;
+  uint32_t slot = 0;
+  Sampler *sampler = nullptr;
+  TextStream *text = nullptr;
+
+  GenerationOptions options;
+  Random random;
+  TextStream::State textState;
+  Array<int32_t> pending; ///< tokens chosen or given, but not yet in the slot
+  uint32_t pendingBegin = 0;
+  uint32_t pendingEnd = 0;
+  uint32_t produced = 0;
+  bool begun = false;
+  Finish finished = Finish::none;
+  std::atomic<bool> cancelRequested{false};
+};
+
+} // namespace tern::runtime
+
+#endif

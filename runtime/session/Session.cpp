@@ -1,0 +1,295 @@
+// Sizes, memory and the forward contract. Generation is in Generation.h.
+#include "runtime/session/Session.h"
+
+#include "runtime/core/Verify.h"
+
+#include <cinttypes>
+#include <cstring>
+
+using namespace tern;
+using namespace tern::runtime;
+
+static constexpr uint32_t defaultContext = 4096;
+static constexpr uint32_t maxSlots = 65536;
+/// Below this a cache's touched part would mostly be the rest of a 2 MB page.
+static constexpr uint64_t hugePageCacheSize = uint64_t(8) << 20;
+
+static uint64_t inputEntries(const fb::Artifact &artifact, fb::InputKind kind) {
+  return kind == fb::InputKind::wanted_rows ? artifact.max_wanted() : artifact.max_batch();
+}
+
+static CheckedSize inputSize(const fb::Artifact &artifact, size_t kind) {
+  return (CheckedSize(inputEntries(artifact, fb::InputKind(kind))) * sizeof(int32_t))
+      .alignedTo(blockAlignment);
+}
+
+/// Bytes of output `index` at the bounds of T and R.
+static CheckedSize outputSize(const fb::Artifact &artifact, const fb::Plan &plan, uint32_t index) {
+  for (uint32_t i = 0; i < sizeOf(plan.buffers()); ++i) {
+    const fb::Buffer &buffer = *plan.buffers()->Get(i);
+    if (buffer.space() == fb::MemorySpace::output && buffer.index() == index)
+      return evaluate(*buffer.extent(), artifact.max_batch(), artifact.max_wanted())
+          .alignedTo(blockAlignment);
+  }
+  return 0;
+}
+
+static uint32_t outputCount(const fb::Artifact &artifact, const fb::Plan &plan) {
+  return artifact.functions()->Get(plan.function())->outputs()->size();
+}
+
+Status SessionSizes::compute(const Model &model, const SessionOptions &options,
+                             SessionSizes &result) {
+  const fb::Artifact &artifact = model.artifact();
+  const fb::Plan *plan = model.plan("forward");
+  if (!plan)
+    return Status::error(StatusCode::unsupported,
+                         "variant '%.64s' has no function 'forward'; sessions run language models",
+                         model.variant().target()->c_str());
+  if (options.slots == 0 || options.slots > maxSlots)
+    return Status::error(StatusCode::invalidArgument, "%" PRIu32 " slots, expected 1 to %" PRIu32,
+                         options.slots, maxSlots);
+  const uint32_t length = artifact.context_length();
+  SessionSizes sizes;
+  sizes.context = options.context           ? options.context
+                  : length < defaultContext ? length
+                                            : defaultContext;
+  if (sizes.context > length)
+    return Status::error(StatusCode::outOfRange,
+                         "a context of %" PRIu32 " positions, the model's length is %" PRIu32,
+                         sizes.context, length);
+  sizes.blocksPerSlot = (sizes.context + blockPositions - 1) / blockPositions;
+  sizes.blockTableStride = (sizes.blocksPerSlot + blocksPerAttentionStep - 1) /
+                           blocksPerAttentionStep * blocksPerAttentionStep;
+
+  const CheckedSize blocks = CheckedSize(options.slots) * uint64_t(sizes.blocksPerSlot);
+  CheckedSize kv, input, output;
+  for (uint32_t i = 0; i < sizeOf(artifact.kv_caches()); ++i) {
+    const fb::KvCache &cache = *artifact.kv_caches()->Get(i);
+    kv += (blocks * cache.key_block_bytes()).alignedTo(blockAlignment);
+    kv += (blocks * cache.value_block_bytes()).alignedTo(blockAlignment);
+  }
+  for (size_t i = 0; i <= size_t(fb::InputKind::MAX); ++i)
+    input += inputSize(artifact, i);
+  for (uint32_t i = 0; i < outputCount(artifact, *plan); ++i)
+    output += outputSize(artifact, *plan, i);
+  const CheckedSize tables = CheckedSize(BoundPlan::tableBytes(*plan)) +
+                             CheckedSize(options.slots) *
+                                 (uint64_t(sizes.blockTableStride) + sizes.context) *
+                                 sizeof(int32_t);
+  // Kernels keep block numbers in 32 bits.
+  if (!blocks.isAtMost(INT32_MAX) || !kv.isValid() || !output.isValid() || !tables.isValid())
+    return Status::error(StatusCode::outOfMemory,
+                         "%" PRIu32 " slots of %" PRIu32 " positions are too many", options.slots,
+                         sizes.context);
+  sizes.kvBytes = kv.value();
+  sizes.arenaBytes = plan->arena_bytes();
+  sizes.scratchBytes = BoundPlan::scratchBytes(model, options.threads);
+  sizes.inputBytes = input.value();
+  sizes.outputBytes = output.value();
+  sizes.tableBytes = tables.value();
+  for (uint32_t i = 0; i < sizeOf(plan->buffers()); ++i) {
+    const fb::Buffer &buffer = *plan->buffers()->Get(i);
+    if (buffer.space() == fb::MemorySpace::output && buffer.index() == 0)
+      sizes.logitsStride = buffer.extent()->per_wanted() / sizeof(float);
+  }
+  result = sizes;
+  return {};
+}
+
+Status Session::allocateMemory() {
+  const fb::Artifact &artifact = loaded->artifact();
+  const fb::Plan &forwardPlan = *loaded->plan("forward");
+  const Allocator &memory = loaded->allocator();
+  const uint32_t caches = sizeOf(artifact.kv_caches());
+  const uint64_t blocks = uint64_t(slots()) * sizes.blocksPerSlot;
+
+  TERN_RETURN_IF_ERROR(kv.allocate(memory, sizes.kvBytes, "the KV caches"));
+  if (caches && sizes.kvBytes / (2 * caches) >= hugePageCacheSize)
+    kv.adviseHugePages();
+  TERN_RETURN_IF_ERROR(kvKeys.allocate(memory, caches, "the table of KV caches"));
+  TERN_RETURN_IF_ERROR(kvValues.allocate(memory, caches, "the table of KV caches"));
+  CheckedSize offset;
+  for (uint32_t i = 0; i < caches; ++i) {
+    const fb::KvCache &cache = *artifact.kv_caches()->Get(i);
+    kvKeys[i] = kv.data() + offset.value();
+    offset += (CheckedSize(blocks) * cache.key_block_bytes()).alignedTo(blockAlignment);
+    kvValues[i] = kv.data() + offset.value();
+    offset += (CheckedSize(blocks) * cache.value_block_bytes()).alignedTo(blockAlignment);
+  }
+
+  TERN_RETURN_IF_ERROR(arena.allocate(memory, sizes.arenaBytes, "the arena"));
+  TERN_RETURN_IF_ERROR(inputMemory.allocate(memory, sizes.inputBytes, "a batch"));
+  TERN_RETURN_IF_ERROR(outputMemory.allocate(memory, sizes.outputBytes, "the logits"));
+  offset = 0;
+  for (size_t i = 0; i <= size_t(fb::InputKind::MAX); ++i) {
+    spaces.inputs[i] = inputMemory.data() + offset.value();
+    offset += inputSize(artifact, i);
+  }
+  TERN_RETURN_IF_ERROR(
+      outputs.allocate(memory, outputCount(artifact, forwardPlan), "the table of outputs"));
+  offset = 0;
+  for (uint32_t i = 0; i < outputs.size(); ++i) {
+    outputs[i] = outputMemory.data() + offset.value();
+    offset += outputSize(artifact, forwardPlan, i);
+  }
+  return {};
+}
+
+Status Session::create(const Model &model, const SessionOptions &options) {
+  loaded = &model;
+  const Allocator &memory = model.allocator();
+  TERN_RETURN_IF_ERROR(SessionSizes::compute(model, options, sizes));
+  TERN_RETURN_IF_ERROR(slotStates.allocate(memory, options.slots, "the slots"));
+  TERN_RETURN_IF_ERROR(allocateMemory());
+  TERN_RETURN_IF_ERROR(histories.allocate(memory, uint64_t(options.slots) * sizes.context,
+                                          "the history of the slots"));
+  TERN_RETURN_IF_ERROR(blockTable.allocate(memory, uint64_t(options.slots) * sizes.blockTableStride,
+                                           "the block table"));
+  // Entries past a slot's last block are never meant to be used, but an attention step that covers
+  // several blocks may look at them: they lead to valid memory.
+  for (uint32_t slot = 0; slot < options.slots; ++slot)
+    for (uint32_t b = 0; b < sizes.blockTableStride; ++b) {
+      const uint32_t block = b < sizes.blocksPerSlot ? b : sizes.blocksPerSlot - 1;
+      blockTable[size_t(slot) * sizes.blockTableStride + b] =
+          int32_t(slot * sizes.blocksPerSlot + block);
+    }
+  TERN_RETURN_IF_ERROR(pool.start(memory, options.threads));
+  spaces.arena = arena.data();
+  spaces.outputs = outputs.data();
+  spaces.kvKeys = kvKeys.data();
+  spaces.kvValues = kvValues.data();
+  spaces.blockTable = reinterpret_cast<uint8_t *>(blockTable.data());
+  TERN_RETURN_IF_ERROR(plan.bind(model, *model.plan("forward"), spaces, memory, pool));
+  model.log().info("session: %" PRIu32 " slots of %" PRIu32 " positions, %" PRIu32
+                   " threads, KV %" PRIu64 " bytes, arena %" PRIu64 " bytes",
+                   options.slots, sizes.context, options.threads, sizes.kvBytes, sizes.arenaBytes);
+  return {};
+}
+
+/// Fills the input arrays while it checks; slots are not touched beyond their bookkeeping of the
+/// call.
+Status Session::checkBatch(const Batch &batch, uint32_t &wanted) {
+  const fb::Artifact &artifact = loaded->artifact();
+  if (batch.rows == 0 || batch.rows > artifact.max_batch() || !batch.tokens)
+    return Status::error(StatusCode::outOfRange,
+                         "a batch of %zu rows, expected 1 to %" PRIu32
+                         " with tokens; split longer prompts",
+                         batch.rows, artifact.max_batch());
+  ++callNumber;
+  wanted = 0;
+  const auto inputOf = [&](fb::InputKind kind) {
+    return reinterpret_cast<int32_t *>(spaces.inputs[size_t(kind)]);
+  };
+  for (uint32_t row = 0; row < batch.rows; ++row) {
+    const int32_t token = batch.tokens[row];
+    const int32_t slotIndex = batch.slots ? batch.slots[row] : batch.slot;
+    if (token < 0 || uint32_t(token) >= artifact.vocabulary_size())
+      return Status::error(StatusCode::outOfRange,
+                           "row %" PRIu32 ": token %" PRId32 ", the vocabulary has %" PRIu32, row,
+                           token, artifact.vocabulary_size());
+    if (slotIndex < 0 || uint32_t(slotIndex) >= slots())
+      return Status::error(StatusCode::outOfRange,
+                           "row %" PRIu32 ": slot %" PRId32 ", the session has %" PRIu32, row,
+                           slotIndex, slots());
+    Slot &slot = slotStates[size_t(slotIndex)];
+    const bool first = slot.call != callNumber;
+    const uint32_t expected = first ? slot.length : slot.next;
+    const int64_t position = batch.positions ? batch.positions[row] : int64_t(expected);
+    if (position < 0 || (first ? position > expected : position != expected))
+      return Status::error(StatusCode::outOfRange,
+                           "row %" PRIu32 ": position %" PRId64 " in slot %" PRId32
+                           ", expected %s%" PRIu32 "; positions of a slot have no gaps",
+                           row, position, slotIndex, first ? "at most " : "", expected);
+    if (position >= sizes.context)
+      return Status::error(StatusCode::outOfRange,
+                           "row %" PRIu32 ": position %" PRId64 " in slot %" PRId32
+                           " is past the capacity of %" PRIu32
+                           "; create the session with a longer context",
+                           row, position, slotIndex, sizes.context);
+    if (first) {
+      slot.call = callNumber;
+      slot.start = uint32_t(position);
+    }
+    slot.next = uint32_t(position) + 1;
+
+    inputOf(fb::InputKind::tokens)[row] = token;
+    inputOf(fb::InputKind::positions)[row] = int32_t(position);
+    inputOf(fb::InputKind::slots)[row] = slotIndex;
+    if (batch.want ? batch.want[row] != 0 : batch.wantLast && row + 1 == batch.rows) {
+      if (wanted == artifact.max_wanted())
+        return Status::error(StatusCode::outOfRange,
+                             "more than %" PRIu32
+                             " rows want logits; ask for them in several calls",
+                             artifact.max_wanted());
+      inputOf(fb::InputKind::wanted_rows)[wanted++] = int32_t(row);
+    }
+  }
+  return {};
+}
+
+Status Session::forward(const Batch &batch, Logits *result, const std::atomic<bool> *cancel) {
+  uint32_t wanted;
+  TERN_RETURN_IF_ERROR(checkBatch(batch, wanted));
+  const auto rowInput = [&](fb::InputKind kind, uint32_t row) {
+    return reinterpret_cast<const int32_t *>(spaces.inputs[size_t(kind)])[row];
+  };
+  // From here on what the slots held beyond their first row is gone, even if the call is cancelled.
+  for (uint32_t row = 0; row < batch.rows; ++row) {
+    const uint32_t slot = uint32_t(rowInput(fb::InputKind::slots, row));
+    const uint32_t position = uint32_t(rowInput(fb::InputKind::positions, row));
+    slotStates[slot].length = slotStates[slot].start;
+    histories[size_t(slot) * sizes.context + position] = batch.tokens[row];
+  }
+  int32_t integers[TERN_INT_COUNT] = {};
+  integers[TERN_INT_TOKENS] = int32_t(batch.rows);
+  integers[TERN_INT_WANTED] = int32_t(wanted);
+  integers[TERN_INT_BLOCKS_PER_SLOT] = int32_t(sizes.blockTableStride);
+  if (!plan.run(integers, cancel))
+    return Status::error(StatusCode::cancelled, "cancelled");
+  for (uint32_t row = 0; row < batch.rows; ++row) {
+    Slot &slot = slotStates[size_t(rowInput(fb::InputKind::slots, row))];
+    slot.length = slot.next;
+  }
+  if (result)
+    *result = {reinterpret_cast<const float *>(outputs[0]), wanted, sizes.logitsStride};
+  return {};
+}
+
+Status Session::truncate(uint32_t slot, uint32_t length) {
+  if (slot >= slots() || length > slotStates[slot].length)
+    return Status::error(StatusCode::outOfRange,
+                         "truncating slot %" PRIu32 " of %" PRIu32 " to %" PRIu32
+                         " positions, it holds %" PRIu32,
+                         slot, slots(), length, this->length(slot));
+  slotStates[slot].length = length;
+  return {};
+}
+
+Status Session::copySlot(uint32_t source, uint32_t destination) {
+  if (source >= slots() || destination >= slots())
+    return Status::error(StatusCode::outOfRange,
+                         "copying slot %" PRIu32 " to %" PRIu32 ", the session has %" PRIu32,
+                         source, destination, slots());
+  if (source == destination)
+    return {};
+  const fb::Artifact &artifact = loaded->artifact();
+  const uint32_t length = slotStates[source].length;
+  const uint32_t used = (length + blockPositions - 1) / blockPositions;
+  const int32_t *from = &blockTable[size_t(source) * sizes.blockTableStride];
+  const int32_t *to = &blockTable[size_t(destination) * sizes.blockTableStride];
+  for (uint32_t c = 0; c < kvKeys.size(); ++c) {
+    const uint64_t keyBytes = artifact.kv_caches()->Get(c)->key_block_bytes();
+    const uint64_t valueBytes = artifact.kv_caches()->Get(c)->value_block_bytes();
+    for (uint32_t b = 0; b < used; ++b) {
+      memcpy(kvKeys[c] + keyBytes * uint64_t(to[b]), kvKeys[c] + keyBytes * uint64_t(from[b]),
+             keyBytes);
+      memcpy(kvValues[c] + valueBytes * uint64_t(to[b]),
+             kvValues[c] + valueBytes * uint64_t(from[b]), valueBytes);
+    }
+  }
+  memcpy(&histories[size_t(destination) * sizes.context],
+         &histories[size_t(source) * sizes.context], length * sizeof(int32_t));
+  slotStates[destination].length = length;
+  return {};
+}

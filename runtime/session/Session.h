@@ -1,0 +1,108 @@
+// Slots of sequences over one model: KV caches, arena, workers, and the forward contract.
+//
+// A session is used by one thread at a time. All memory is taken when it is created; no later call
+// allocates.
+#ifndef TERN_RUNTIME_SESSION_SESSION_H
+#define TERN_RUNTIME_SESSION_SESSION_H
+
+#include "runtime/core/Model.h"
+#include "runtime/device/BoundPlan.h"
+#include "runtime/device/ThreadPool.h"
+
+#include <atomic>
+
+namespace tern::runtime {
+
+struct SessionOptions {
+  uint32_t slots = 1;
+  uint32_t context = 0; ///< positions per slot; 0: the smaller of the model's length and 4096
+  uint32_t threads = 1;
+};
+
+/// Rows of one call; see tern_batch in tern/tern.h.
+struct Batch {
+  size_t rows = 0;
+  const int32_t *tokens = nullptr;
+  const int32_t *positions = nullptr; ///< null: follow the slot's length
+  const int32_t *slots = nullptr;     ///< null: all in `slot`
+  int32_t slot = 0;
+  const uint8_t *want = nullptr; ///< null: the last row, if wantLast
+  bool wantLast = true;
+};
+
+/// Logits of the wanted rows; valid until the session's next call.
+struct Logits {
+  const float *data = nullptr;
+  size_t rows = 0;
+  size_t stride = 0;
+};
+
+/// Sizes that follow from a model and options: what create() takes, and what estimates report.
+struct SessionSizes {
+  uint32_t context = 0;
+  uint32_t blocksPerSlot = 0;
+  uint32_t blockTableStride = 0; ///< entries per slot, a multiple of blocksPerAttentionStep
+  uint64_t kvBytes = 0;
+  uint64_t arenaBytes = 0;
+  uint64_t scratchBytes = 0;
+  uint64_t inputBytes = 0;
+  uint64_t outputBytes = 0;
+  uint64_t tableBytes = 0; ///< bound plan, block table, slots with their history
+  size_t logitsStride = 0;
+
+  /// Fails if the options do not suit the model or the sizes overflow.
+  static Status compute(const Model &model, const SessionOptions &options, SessionSizes &result);
+};
+
+class Session {
+public:
+  Session() = default;
+  Session(const Session &) = delete;
+  Session &operator=(const Session &) = delete;
+
+  /// `model` outlives the session. Called once.
+  Status create(const Model &model, const SessionOptions &options);
+
+  /// Evaluates a batch. The contract is checked in full before anything is written. With `cancel`
+  /// set during the call it returns StatusCode::cancelled, and the slots concerned are truncated to
+  /// where their rows began.
+  Status forward(const Batch &batch, Logits *result, const std::atomic<bool> *cancel = nullptr);
+
+  Status truncate(uint32_t slot, uint32_t length);
+  Status copySlot(uint32_t source, uint32_t destination);
+
+  const Model &model() const { return *loaded; }
+  uint32_t slots() const { return uint32_t(slotStates.size()); }
+  uint32_t context() const { return sizes.context; }
+  /// Positions a slot holds; 0 for one that does not exist.
+  uint32_t length(uint32_t slot) const { return slot < slots() ? slotStates[slot].length : 0; }
+  /// The tokens of a slot, length(slot) of them.
+  const int32_t *history(uint32_t slot) const {
+    return histories.data() + size_t(slot) * sizes.context;
+  }
+
+private:
+  struct Slot {
+    uint32_t length;
+    uint32_t next;  ///< position the next row must have, if `call` is the current one
+    uint32_t start; ///< position of the first row of that call
+    uint64_t call;
+  };
+  Status allocateMemory();
+  Status checkBatch(const Batch &batch, uint32_t &wanted);
+
+  const Model *loaded = nullptr;
+  SessionSizes sizes;
+  Block kv, arena, inputMemory, outputMemory;
+  Array<uint8_t *> kvKeys, kvValues, outputs;
+  Array<int32_t> blockTable, histories;
+  Array<Slot> slotStates;
+  MemorySpaces spaces;
+  uint64_t callNumber = 0;
+  ThreadPool pool;
+  BoundPlan plan;
+};
+
+} // namespace tern::runtime
+
+#endif
