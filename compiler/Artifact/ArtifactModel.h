@@ -1,9 +1,9 @@
 // Everything a .tern file will hold, before weights are packed.
 //
 // `table` is the schema's own object form (tern_generated.h, fb::ArtifactT), so there is no second
-// description of the format. The writer fills in what only it knows: each tensor's offset and size, each
-// unit's segment and digest, each variant's code segment and digest, and the file size. Weights stay in
-// the input files; a TensorSource says where and how.
+// description of the format. The writer fills in what only it knows: each tensor's offset and size,
+// each unit's segment and digest, each variant's code segment and digest, and the file size.
+// Weights stay in the input files; a TensorSource says where and how.
 #ifndef TERN_COMPILER_ARTIFACT_ARTIFACTMODEL_H
 #define TERN_COMPILER_ARTIFACT_ARTIFACTMODEL_H
 
@@ -19,7 +19,7 @@ namespace tern {
 
 /// Rows of a weight in an input file.
 struct FileRows {
-  uint32_t file = 0;     ///< index into ArtifactModel::inputFiles
+  uint32_t file = 0; ///< index into ArtifactModel::inputFiles
   uint64_t offset = 0;
   const BlockFormat *format = nullptr;
   uint64_t rows = 0;
@@ -55,8 +55,8 @@ using TensorSource = std::variant<MatrixSource, PlainSource, RopeTableSource>;
 struct ArtifactModel {
   /// Tensors name their unit; every unit holds at least one tensor. Metadata may come in any order.
   fb::ArtifactT table;
-  std::vector<TensorSource> sources;             ///< one per table.tensors
-  std::vector<std::vector<uint8_t>> code;        ///< one image per table.variants
+  std::vector<TensorSource> sources;      ///< one per table.tensors
+  std::vector<std::vector<uint8_t>> code; ///< one image per table.variants
   std::vector<std::string> inputFiles;
 };
 

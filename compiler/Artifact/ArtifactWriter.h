@@ -17,13 +17,15 @@ struct WriteOptions {
   llvm::function_ref<void(uint64_t done, uint64_t total)> progress = nullptr;
 };
 
-/// Writes `model` to `path`. The file appears under its name only when it is complete: it is written
-/// beside it under a temporary name, which is removed on failure and on SIGINT or SIGTERM. The same
-/// model, input files and compiler give the same bytes, whatever the options. Anonymous memory stays at
-/// threads * bufferBytes plus the flatbuffer; input pages are released as they are used.
+/// Writes `model` to `path`. The file appears under its name only when it is complete: it is
+/// written beside it under a temporary name, which is removed on failure and on SIGINT or SIGTERM.
+/// The same model, input files and compiler give the same bytes, whatever the options. Anonymous
+/// memory stays at threads * bufferBytes plus the flatbuffer; input pages are released as they are
+/// used.
 ///
 /// On success `model.table` holds what the writer filled in. Errors name the file and the cause.
-llvm::Error writeArtifact(ArtifactModel &model, llvm::StringRef path, const WriteOptions &options = {});
+llvm::Error writeArtifact(ArtifactModel &model, llvm::StringRef path,
+                          const WriteOptions &options = {});
 
 /// Bytes the tensor will take in the artifact, padding included: what a memory estimate needs.
 uint64_t packedSize(const TensorSource &source);

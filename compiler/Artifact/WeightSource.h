@@ -8,11 +8,14 @@
 
 namespace tern {
 
-/// Resolves `#tern.file`, `#tern.parts` (nested too) and `#tern.rope_table`. A weight whose type has a
-/// `#tern.enc` with a layout becomes a MatrixSource, one without a layout or encoding a PlainSource.
+/// Resolves `#tern.file`, `#tern.parts` (nested too) and `#tern.rope_table`. A weight whose type
+/// has a
+/// `#tern.enc` with a layout becomes a MatrixSource, one without a layout or encoding a
+/// PlainSource.
 llvm::Expected<TensorSource> weightSource(WeightOp weight);
 
-/// The schema's tensor record of a weight: name, shape, encoding, layout id. `unit` is the caller's.
+/// The schema's tensor record of a weight: name, shape, encoding, layout id. `unit` is the
+/// caller's.
 std::unique_ptr<fb::TensorT> tensorRecord(WeightOp weight);
 
 } // namespace tern

@@ -1,0 +1,35 @@
+// A file that appears under its name only when it is complete.
+#ifndef TERN_COMPILER_ARTIFACT_OUTPUTFILE_H
+#define TERN_COMPILER_ARTIFACT_OUTPUTFILE_H
+
+#include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/SmallString.h"
+#include "llvm/ADT/StringRef.h"
+#include "llvm/Support/Error.h"
+
+namespace tern {
+
+/// Bytes go to a temporary file beside `path`. It is removed by the destructor and by SIGINT,
+/// SIGTERM and the like, unless commit() has given it its name.
+class OutputFile {
+public:
+  static llvm::Expected<std::unique_ptr<OutputFile>> create(llvm::StringRef path);
+  ~OutputFile();
+
+  /// Writes at a file offset, any offset, from any thread.
+  llvm::Error write(uint64_t offset, llvm::ArrayRef<uint8_t> bytes);
+  /// Closes and renames.
+  llvm::Error commit();
+
+private:
+  OutputFile(llvm::StringRef path) : path(path) {}
+  llvm::Error fail(const char *what, int number) const;
+
+  std::string path;
+  llvm::SmallString<128> temporary;
+  int descriptor = -1;
+  bool committed = false;
+};
+
+} // namespace tern
+#endif
