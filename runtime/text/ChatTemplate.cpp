@@ -112,8 +112,8 @@ Status tern::text::renderChat(const fb::ChatTemplate *chat, const ChatMessage *m
                               size_t count, bool askForReply, ChatText &output) {
   if (!chat || !chat->family())
     return Status::error(StatusCode::notFound,
-                         "the artifact has no chat template (%s); pass a raw prompt with -p and "
-                         "without --chat",
+                         "no chat template in the artifact: pass a raw prompt with -p and without "
+                         "--chat; the reason is: %s",
                          chat && chat->reason() ? chat->reason()->c_str() : "none was compiled in");
   output.clear();
   std::string_view system;
