@@ -6,12 +6,18 @@ using Halide::Expr;
 
 namespace tern {
 
+Expr floatCode(const WeightValue &weight, const Expr &stored) {
+  if (weight.encoding.codes == CodeKind::BF16) // the upper half of an f32
+    return Halide::reinterpret<float>(Halide::cast<uint32_t>(stored) << 16);
+  return Halide::cast<float>(stored);
+}
+
 Expr decodeWeight(const WeightValue &weight, const Expr &n, const Expr &k, const Expr &part) {
   const EncodingDesc &encoding = weight.encoding;
   int tileRows = int(weight.layout.tileRows);
   Expr lane = n % tileRows, tile = n / tileRows;
   if (encoding.isFloat())
-    return Halide::cast<float>(weight.codes(lane, part, k, tile));
+    return floatCode(weight, weight.codes(lane, part, k, tile));
   int groupSize = int(encoding.groupSize), planes = int(weight.planes());
   int bits = int(encoding.codeBits());
   Expr group = k / groupSize, within = k % groupSize;

@@ -50,8 +50,8 @@ llvm::Error buildEncode(KernelBuilder &builder, EncodeOp op) {
     laneSums(lane, group, row) +=
         Halide::cast<int32_t>(codes(lane, group * (sumSize / tile) + sumTiles, row));
     stages.push_back({laneSums, tile, false, sums, group});
-    Func sum = foldLanes(
-        builder, laneSums, "sums", [](Expr a, Expr b) { return a + b; }, sums, group);
+    Func sum =
+        foldLanes(builder, laneSums, "sums", [](Expr a, Expr b) { return a + b; }, sums, group);
     sums(group, row) = sum(0, group, row);
     stages.push_back({sums});
     value.sums = [sums](const Expr &g, const Expr &row) -> Expr { return sums(g, row); };

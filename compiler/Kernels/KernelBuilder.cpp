@@ -102,8 +102,8 @@ void KernelBuilder::addOutput(Func func, unsigned argument, ArrayRef<DimensionBi
   Halide::Type type = func.types()[0];
   buffer.set_host_alignment(type.bytes());
   outputs.push_back(func);
-  outputBindings.push_back({argument, uint8_t(type.code()), uint8_t(type.bits()), 0,
-                            dimensions.vec()});
+  outputBindings.push_back(
+      {argument, uint8_t(type.code()), uint8_t(type.bits()), 0, dimensions.vec()});
 }
 
 std::vector<Halide::Argument> KernelBuilder::arguments() const {
@@ -135,7 +135,7 @@ static Halide::Type halideType(CodeKind codes) {
   case CodeKind::F16:
     return Halide::Float(16);
   case CodeKind::BF16:
-    return Halide::BFloat(16);
+    return Halide::UInt(16); // floatCode() makes floats of them without Halide's emulation
   default:
     return Halide::UInt(8);
   }
@@ -144,19 +144,23 @@ static Halide::Type halideType(CodeKind codes) {
 void KernelBuilder::bindWeight(BlockArgument argument, EncodingAttr encoding) {
   auto type = cast<RankedTensorType>(argument.getType());
   unsigned rank = type.getRank(), number = argumentOf(false, argument.getArgNumber(), 0);
-  WeightValue weight{encoding.desc(), *parseWeightLayout(encoding.getLayout().getValue()),
-                     rank == 3 ? type.getDimSize(0) : 1, type.getDimSize(rank - 2),
-                     type.getDimSize(rank - 1), {}, {}};
+  WeightValue weight{encoding.desc(),
+                     *parseWeightLayout(encoding.getLayout().getValue()),
+                     rank == 3 ? type.getDimSize(0) : 1,
+                     type.getDimSize(rank - 2),
+                     type.getDimSize(rank - 1),
+                     {},
+                     {}};
   const EncodingDesc &enc = weight.encoding;
   int64_t lanes = weight.layout.tileRows, parts = weight.parts;
   int64_t tiles = llvm::divideCeil(uint64_t(weight.rows), uint64_t(lanes));
   int64_t tileBytes = weight.layout.tileBytes(enc, weight.k, parts);
   Halide::Type codeType = halideType(enc.codes);
   if (enc.isFloat()) {
-    weight.codes = addInput(number, codeType,
-                            {dimension(lanes, 1), dimension(parts, lanes),
-                             dimension(weight.k, lanes * parts),
-                             dimension(tiles, tileBytes / codeType.bytes())});
+    weight.codes =
+        addInput(number, codeType,
+                 {dimension(lanes, 1), dimension(parts, lanes), dimension(weight.k, lanes * parts),
+                  dimension(tiles, tileBytes / codeType.bytes())});
     set(argument, weight);
     return;
   }
@@ -167,11 +171,10 @@ void KernelBuilder::bindWeight(BlockArgument argument, EncodingAttr encoding) {
                 dimension(parts, groupBytes), dimension(weight.groups(), groupBytes * parts),
                 dimension(tiles, tileBytes)},
                lanes * scaleBytes);
-  weight.scales = addInput(
-      number, Halide::Float(8 * scaleBytes),
-      {dimension(lanes, 1), dimension(parts, groupBytes / scaleBytes),
-       dimension(weight.groups(), groupBytes * parts / scaleBytes),
-       dimension(tiles, tileBytes / scaleBytes)});
+  weight.scales = addInput(number, Halide::Float(8 * scaleBytes),
+                           {dimension(lanes, 1), dimension(parts, groupBytes / scaleBytes),
+                            dimension(weight.groups(), groupBytes * parts / scaleBytes),
+                            dimension(tiles, tileBytes / scaleBytes)});
   set(argument, weight);
 }
 
@@ -184,16 +187,18 @@ void KernelBuilder::bindActivation(BlockArgument argument, ActivationAttr activa
   auto perGroup = [](Halide::ImageParam image) {
     return [image](const Expr &x, const Expr &row) -> Expr { return image(x, row); };
   };
-  auto rowDimension = [&](int64_t stride) { return DimensionBinding{fixed(0), rows, fixed(stride)}; };
+  auto rowDimension = [&](int64_t stride) {
+    return DimensionBinding{fixed(0), rows, fixed(stride)};
+  };
   ActValue value{type, activation, {}, {}, {}};
   Halide::ImageParam codes = addInput(argumentOf(false, number, 0), Halide::Int(8),
                                       {dimension(codeStride, 1), rowDimension(codeStride)});
   value.codes = [codes](const Point &p) -> Expr { return codes(p.element(), p.row); };
   value.scales = perGroup(addInput(argumentOf(false, number, 1), Halide::Float(32),
-                                 {dimension(groups, 1), rowDimension(groups)}));
+                                   {dimension(groups, 1), rowDimension(groups)}));
   if (unsigned sumSize = activation.getSumSize())
     value.sums = perGroup(addInput(argumentOf(false, number, 2), Halide::Int(32),
-                                 {dimension(k / sumSize, 1), rowDimension(k / sumSize)}));
+                                   {dimension(k / sumSize, 1), rowDimension(k / sumSize)}));
   set(argument, value);
 }
 
@@ -229,8 +234,8 @@ llvm::Error KernelBuilder::bindArgument(BlockArgument argument) {
   }
   // Tables are plain row-major; everything else has padded rows.
   bool table = rank == 3 && !type.isDynamicDim(0);
-  int64_t stride = table ? type.getShape().back()
-                         : llvm::alignTo(uint64_t(type.getShape().back()), rowPadding);
+  int64_t stride =
+      table ? type.getShape().back() : llvm::alignTo(uint64_t(type.getShape().back()), rowPadding);
   std::vector<DimensionBinding> dimensions = {dimension(stride, 1)};
   int64_t outer = stride;
   if (rank == 3) {
@@ -277,7 +282,9 @@ void KernelBuilder::defineActivationResult(unsigned number, Value value) {
   int64_t k = result.type.getDimSize(1), stride = llvm::alignTo(k, codePadding);
   int64_t groups = result.activation.getGroupSize() ? k / result.activation.getGroupSize() : 1;
   Affine first{0, 0, 0, 1, 0}, taskExtent{0, 0, 0, -1, 1};
-  auto rows = [&](int64_t rowStride) { return DimensionBinding{first, taskExtent, fixed(rowStride)}; };
+  auto rows = [&](int64_t rowStride) {
+    return DimensionBinding{first, taskExtent, fixed(rowStride)};
+  };
   std::string base = "out" + std::to_string(number);
 
   Func codes(base + "_codes");
@@ -315,8 +322,9 @@ llvm::Error KernelBuilder::defineResult(unsigned number, Value value) {
     return llvm::Error::success();
   }
   if (!std::holds_alternative<FloatValue>(result) || get<FloatValue>(value).parts() != 1)
-    return llvm::createStringError("result " + llvm::Twine(number) +
-                                   " cannot cross a kernel boundary: expected rows of f32 or #tern.act");
+    return llvm::createStringError(
+        "result " + llvm::Twine(number) +
+        " cannot cross a kernel boundary: expected rows of f32 or #tern.act");
   defineFloatResult(number, value);
   return llvm::Error::success();
 }
@@ -337,7 +345,8 @@ llvm::Error KernelBuilder::buildOp(Operation &op) {
       .Case([&](KvStoreOp op) { return buildKvStore(*this, op); })
       .Case([&](AttentionOp op) { return buildAttention(*this, op); })
       .Default([&](Operation *op) {
-        return llvm::createStringError("no kernel algorithm exists for " + op->getName().getStringRef());
+        return llvm::createStringError("no kernel algorithm exists for " +
+                                       op->getName().getStringRef());
       });
 }
 

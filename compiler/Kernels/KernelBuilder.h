@@ -1,15 +1,16 @@
 // The state of turning one kernel's region into one Halide pipeline.
 //
-// An op's builder reads its operands' values, writes Halide expressions, and records the value of its
-// result. Values of a region:
-//   FloatValue   tensor<rows x [parts x] N x f32>: an expression at a point; rows of N are seen as tiles of
+// An op's builder reads its operands' values, writes Halide expressions, and records the value of
+// its result. Values of a region:
+//   FloatValue   tensor<rows x [parts x] N x f32>: an expression at a point; rows of N are seen as
+//   tiles of
 //                32 lanes, which is how they are padded and how vectors run
 //   IntValue     tensor<rows x i32>
 //   ActValue     int8 codes, their scales and sums (#tern.act)
 //   WeightValue  a packed matrix (WeightLayout.h)
 //   KvValue      a cache's component arguments
-// Which intermediate results exist as Funcs of their own is recorded in KernelStages for the target's
-// schedule. This header is internal to compiler/Kernels: it needs Halide.
+// Which intermediate results exist as Funcs of their own is recorded in KernelStages for the
+// target's schedule. This header is internal to compiler/Kernels: it needs Halide.
 #ifndef TERN_COMPILER_KERNELS_KERNELBUILDER_H
 #define TERN_COMPILER_KERNELS_KERNELBUILDER_H
 
@@ -30,7 +31,8 @@ struct Point {
   Halide::Expr part = 0;
 
   Halide::Expr element() const { return tile * int(rowPadding) + lane; }
-  static Point ofElement(const Halide::Expr &n, const Halide::Expr &row, const Halide::Expr &part = 0) {
+  static Point ofElement(const Halide::Expr &n, const Halide::Expr &row,
+                         const Halide::Expr &part = 0) {
     return {n % int(rowPadding), n / int(rowPadding), row, part};
   }
 };
@@ -83,8 +85,7 @@ struct KvValue {
 /// A result whose builder has defined the kernel's output itself.
 struct StoredValue {};
 
-using KernelValue =
-    std::variant<FloatValue, IntValue, ActValue, WeightValue, KvValue, StoredValue>;
+using KernelValue = std::variant<FloatValue, IntValue, ActValue, WeightValue, KvValue, StoredValue>;
 
 /// The row counts one variant serves, and how many rows it takes at a time.
 struct RowRange {
@@ -122,12 +123,12 @@ public:
   /// Index into the signature's arguments of a component of an operand or result of the kernel.
   unsigned argumentOf(bool isResult, unsigned number, unsigned component) const;
 
-  /// A Halide parameter that reads (or, for scatter updates, starts from) an argument. Dimensions with
-  /// constant strides and mins are promised to Halide.
-  Halide::ImageParam addInput(unsigned argument, Halide::Type type, llvm::ArrayRef<DimensionBinding> dimensions,
-                              uint64_t byteOffset = 0);
-  /// Makes `func` an output stored in `argument`. `bounds` gives, per dimension, min and extent as Halide
-  /// sees them; they must agree with the bindings.
+  /// A Halide parameter that reads (or, for scatter updates, starts from) an argument. Dimensions
+  /// with constant strides and mins are promised to Halide.
+  Halide::ImageParam addInput(unsigned argument, Halide::Type type,
+                              llvm::ArrayRef<DimensionBinding> dimensions, uint64_t byteOffset = 0);
+  /// Makes `func` an output stored in `argument`. `bounds` gives, per dimension, min and extent as
+  /// Halide sees them; they must agree with the bindings.
   struct OutputBounds {
     Halide::Expr min, extent;
   };
@@ -192,11 +193,15 @@ llvm::Error buildRope(KernelBuilder &, RopeOp);
 llvm::Error buildKvStore(KernelBuilder &, KvStoreOp);
 llvm::Error buildAttention(KernelBuilder &, AttentionOp);
 
-/// Folds the 32 lanes of partial(lane, ...) by halves, in a fixed order. The steps are computed for each `at` of
-/// `consumer` (once per row when that is undefined). The result is element 0 of the returned Func.
+/// Folds the 32 lanes of partial(lane, ...) by halves, in a fixed order. The steps are computed for
+/// each `at` of `consumer` (once per row when that is undefined). The result is element 0 of the
+/// returned Func.
 Halide::Func foldLanes(KernelBuilder &builder, Halide::Func partial, const std::string &name,
                        const std::function<Halide::Expr(Halide::Expr, Halide::Expr)> &combine,
                        Halide::Func consumer = {}, Halide::Var at = {});
+
+/// A stored float code (f32, f16, or bf16 as u16) as f32.
+Halide::Expr floatCode(const WeightValue &weight, const Halide::Expr &stored);
 
 /// Rows of packed weights decoded to float: element k of row n of part `part`.
 Halide::Expr decodeWeight(const WeightValue &weight, const Halide::Expr &n, const Halide::Expr &k,

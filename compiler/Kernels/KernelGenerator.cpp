@@ -14,11 +14,11 @@ using namespace mlir;
 namespace tern {
 namespace {
 
-/// Linear layers take rows in blocks, and one row in a form of its own; other kernels loop over rows.
-/// A block never reaches beyond the rows of a call: each range has at least `block` of them.
+/// Linear layers take rows in blocks, and one row in a form of its own; other kernels loop over
+/// rows. A block never reaches beyond the rows of a call: each range has at least `block` of them.
 llvm::SmallVector<RowRange> rowRangesOf(KernelOp kernel, DimSymbol rows) {
-  bool hasLinear = llvm::any_of(kernel.getBody().front(),
-                                [](Operation &op) { return isa<LinearOp>(op); });
+  bool hasLinear =
+      llvm::any_of(kernel.getBody().front(), [](Operation &op) { return isa<LinearOp>(op); });
   if (!hasLinear || rows == DimSymbol::None)
     return {{1, INT32_MAX, 1}};
   return {{1, 1, 1}, {2, 3, 2}, {4, 7, 4}, {8, INT32_MAX, 8}};
@@ -84,9 +84,8 @@ llvm::Expected<KernelVariant> generateVariant(KernelOp kernel, const TargetInfo 
   variant.maxRows = range.max;
   variant.rows = rowSymbolOf(kernel);
   variant.parameters = builder.bindings();
-  Halide::Module module =
-      builder.pipeline().compile_to_module(builder.arguments(), variant.functionName,
-                                           halideTarget(target, signature));
+  Halide::Module module = builder.pipeline().compile_to_module(
+      builder.arguments(), variant.functionName, halideTarget(target, signature));
   std::ostringstream stmt;
   stmt << module;
   variant.stmt = stmt.str();

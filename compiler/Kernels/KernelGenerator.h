@@ -8,19 +8,20 @@
 #include "compiler/Kernels/KernelSignature.h"
 #include "llvm/Support/Error.h"
 #include <vector>
-#include <vector>
 
 namespace tern {
 
-/// constant + perToken*T + perWanted*R + perFirst*first + perLast*last, computed by the shim in i32.
+/// constant + perToken*T + perWanted*R + perFirst*first + perLast*last, computed by the shim in
+/// i32.
 struct Affine {
   int64_t constant = 0, perToken = 0, perWanted = 0, perFirst = 0, perLast = 0;
   /// perBlocksPerSlot * TERN_INT_BLOCKS_PER_SLOT, for strides of the block table.
   int64_t perBlocksPerSlot = 0;
 };
 
-/// One dimension of a halide_buffer_t. The shim offsets nothing: `host` is the argument's base pointer
-/// plus byteOffset, adjusted for `min` as Halide expects (host points at the element at min).
+/// One dimension of a halide_buffer_t. The shim offsets nothing: `host` is the argument's base
+/// pointer plus byteOffset, adjusted for `min` as Halide expects (host points at the element at
+/// min).
 struct DimensionBinding {
   Affine min, extent;
   Affine stride; ///< in elements
@@ -28,8 +29,8 @@ struct DimensionBinding {
 
 /// How one Halide buffer parameter is filled.
 struct BufferBinding {
-  unsigned argument;      ///< index into KernelSignature::arguments
-  uint8_t typeCode;       ///< halide_type_code_t
+  unsigned argument; ///< index into KernelSignature::arguments
+  uint8_t typeCode;  ///< halide_type_code_t
   uint8_t typeBits;
   uint64_t byteOffset = 0;
   std::vector<DimensionBinding> dimensions;
@@ -42,13 +43,14 @@ struct ParameterBinding {
   Affine scalar;
 };
 
-/// One Halide function. The shim calls the first variant whose row range holds the rows of the call.
+/// One Halide function. The shim calls the first variant whose row range holds the rows of the
+/// call.
 struct KernelVariant {
-  std::string functionName;     ///< symbol in `bitcode`
-  std::string bitcode;          ///< LLVM IR as Halide wrote it
-  std::string stmt;             ///< Halide's lowered form, for --emit=stmt
+  std::string functionName;                 ///< symbol in `bitcode`
+  std::string bitcode;                      ///< LLVM IR as Halide wrote it
+  std::string stmt;                         ///< Halide's lowered form, for --emit=stmt
   std::vector<ParameterBinding> parameters; ///< in the order of the function's parameters
-  int32_t minRows = 1, maxRows = INT32_MAX;       ///< of the dimension the tasks depend on
+  int32_t minRows = 1, maxRows = INT32_MAX; ///< of the dimension the tasks depend on
   DimSymbol rows = DimSymbol::Tokens;
 };
 

@@ -60,7 +60,8 @@ SmallVector<Component, 3> activationComponents(RankedTensorType type, Activation
   result.push_back({"codes", perRow(symbol, rows * llvm::alignTo(k, codePadding)), Space::Arena});
   result.push_back({"scales", perRow(symbol, rows * groups * 4), Space::Arena});
   if (activation.getSumSize())
-    result.push_back({"sums", perRow(symbol, rows * (k / activation.getSumSize()) * 4), Space::Arena});
+    result.push_back(
+        {"sums", perRow(symbol, rows * (k / activation.getSumSize()) * 4), Space::Arena});
   return result;
 }
 
@@ -157,7 +158,8 @@ Extent operationsOf(KernelOp kernel) {
 }
 
 /// `stores`: the kernel yields its cache operand after writing to it.
-void addArguments(KernelSignature &signature, Value value, bool isResult, unsigned number, bool stores) {
+void addArguments(KernelSignature &signature, Value value, bool isResult, unsigned number,
+                  bool stores) {
   if (isResult && isa<KvType>(value.getType()))
     return;
   std::string base = (isResult ? "res" : "arg") + std::to_string(number);

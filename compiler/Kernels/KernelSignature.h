@@ -14,15 +14,15 @@
 //   !tern.kv                     keys, values, block_table (layout in schema/tern.fbs, KvCache)
 //
 // "rows" is T or R of the call: the dimension symbol of the value. Arguments are ordered: operands'
-// components first, then results' components. A result of type !tern.kv adds no arguments: it is its
-// kernel's !tern.kv operand after the stores, whose keys and values are then ReadWrite.
+// components first, then results' components. A result of type !tern.kv adds no arguments: it is
+// its kernel's !tern.kv operand after the stores, whose keys and values are then ReadWrite.
 #ifndef TERN_COMPILER_KERNELS_KERNELSIGNATURE_H
 #define TERN_COMPILER_KERNELS_KERNELSIGNATURE_H
 
-#include "llvm/ADT/SmallVector.h"
-#include "llvm/ADT/StringRef.h"
 #include "mlir/IR/Types.h"
 #include "mlir/IR/Value.h"
+#include "llvm/ADT/SmallVector.h"
+#include "llvm/ADT/StringRef.h"
 #include <cstdint>
 #include <string>
 
@@ -46,8 +46,8 @@ struct Extent {
 /// The symbol a leading dynamic dimension stands for.
 enum class DimSymbol : uint8_t { None, Tokens, Wanted };
 
-/// The symbol of a value inside a kernel's region: an argument's `tern.dim`, else that of the operand
-/// that gives the value its rows.
+/// The symbol of a value inside a kernel's region: an argument's `tern.dim`, else that of the
+/// operand that gives the value its rows.
 DimSymbol dimSymbolOf(mlir::Value value);
 
 /// n per row of the dimension `symbol` (constant if None).
@@ -67,12 +67,12 @@ struct Component {
 llvm::SmallVector<Component, 3> componentsOf(mlir::Type type, DimSymbol symbol);
 
 struct KernelArgument {
-  std::string name;  ///< "x.codes"
+  std::string name; ///< "x.codes"
   Access access;
   Component component;
-  bool isResult;     ///< of a result, else of an operand
-  unsigned value;    ///< operand or result number
-  unsigned index;    ///< component number within the value
+  bool isResult;  ///< of a result, else of an operand
+  unsigned value; ///< operand or result number
+  unsigned index; ///< component number within the value
 };
 
 struct KernelSignature {

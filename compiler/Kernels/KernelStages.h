@@ -1,7 +1,7 @@
 // What a kernel's algorithm hands to a target's schedule: its Funcs by the part they play.
 //
-// The schedule decides where each is computed, stored and vectorized; it never looks at ops. A Func that a
-// region does not have is left undefined.
+// The schedule decides where each is computed, stored and vectorized; it never looks at ops. A Func
+// that a region does not have is left undefined.
 #ifndef TERN_COMPILER_KERNELS_KERNELSTAGES_H
 #define TERN_COMPILER_KERNELS_KERNELSTAGES_H
 
@@ -19,28 +19,29 @@ enum class DotForm : uint8_t {
   Widened16, ///< i16 x i16, two products to an i32 lane
 };
 
-/// The reduction of a linear layer. `sum` adds up groups (k for float weights) in ascending order; the rest
-/// is the integer dot product of one group. Order of dimensions: (lane, part, tile, row, group).
+/// The reduction of a linear layer. `sum` adds up groups (k for float weights) in ascending order;
+/// the rest is the integer dot product of one group. Order of dimensions: (lane, part, tile, row,
+/// group).
 struct LinearStages {
   DotForm form = DotForm::Float;
   int parts = 1, planes = 1;
   Halide::Func sum; ///< f32 (lane, part, tile, row)
   Halide::RVar sumOver;
-  Halide::Func dot; ///< i32 (lane, part, tile, row, group); undefined for Float
-  Halide::RDom dotOver;      ///< Dot4: (i, plane, line); PairSum16: (half, chunk); Widened16: (half)
-  Halide::Func planeDot;     ///< Dot4 with planes in place: i32 (lane, plane, part, tile, row, group)
+  Halide::Func dot;      ///< i32 (lane, part, tile, row, group); undefined for Float
+  Halide::RDom dotOver;  ///< Dot4: (i, plane, line); PairSum16: (half, chunk); Widened16: (half)
+  Halide::Func planeDot; ///< Dot4 with planes in place: i32 (lane, plane, part, tile, row, group)
   Halide::RDom planeDotOver; ///< (i, line)
-  Halide::Func half;         ///< PairSum16: i16 (half, lane, part, tile, row, group, chunk); Widened16: i32
-  Halide::RDom halfOver;     ///< PairSum16: (plane, line); Widened16: (pair, line)
-  Halide::Func product;      ///< PairSum16: i16 (half, lane, plane, line, part, tile, row, group)
-  Halide::RDom productOver;  ///< (pair)
+  Halide::Func half; ///< PairSum16: i16 (half, lane, part, tile, row, group, chunk); Widened16: i32
+  Halide::RDom halfOver;    ///< PairSum16: (plane, line); Widened16: (pair, line)
+  Halide::Func product;     ///< PairSum16: i16 (half, lane, plane, line, part, tile, row, group)
+  Halide::RDom productOver; ///< (pair)
 };
 
 /// A Func computed for each row before the outputs that read it, or for each `at` of `consumer`.
 struct RowStage {
   Halide::Func func;
-  int lanes = 1;      ///< extent of the lane variable; 1: nothing to vectorize
-  bool large = false; ///< holds a whole row: must not become a heap allocation
+  int lanes = 1;              ///< extent of the lane variable; 1: nothing to vectorize
+  bool large = false;         ///< holds a whole row: must not become a heap allocation
   Halide::Func consumer = {}; ///< undefined: computed once per row
   Halide::Var at = {};
 };
@@ -58,7 +59,7 @@ struct KernelStages {
   std::vector<KvStoreStages> kvStores;
   std::vector<AttentionStages> attentions;
   Halide::Var lane, tile, part, row, group; ///< the names all stages use
-  int rowBlock = 1; ///< rows that a variant for several rows takes together
+  int rowBlock = 1;                         ///< rows that a variant for several rows takes together
   bool singleRow = false;
 };
 

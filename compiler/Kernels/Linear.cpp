@@ -1,11 +1,15 @@
-// Linear layers over packed weights: the integer dot product of a group, then scales in a fixed order.
+// Linear layers over packed weights: the integer dot product of a group, then scales in a fixed
+// order.
 //
-//   sum = 0;  for each group g ascending:  sum += (float(dot(g)) * weightScale(g)) * activationScale(g)
+//   sum = 0;  for each group g ascending:  sum += (float(dot(g)) * weightScale(g)) *
+//   activationScale(g)
 //
-// With one activation scale for the whole row the last factor is applied once at the end. The dot product is
-// exact, so its form (DotForm) and the number of rows taken together never change a result. Bounds:
-//   Dot4       i32 lanes: four products of at most 255 * 127; planes in place multiply a code by at most 64
-//   PairSum16  i16 lanes hold floor(32767 / (2 * 127 * largest code)) pair sums: ternary 64, quaternary 43,
+// With one activation scale for the whole row the last factor is applied once at the end. The dot
+// product is exact, so its form (DotForm) and the number of rows taken together never change a
+// result. Bounds:
+//   Dot4       i32 lanes: four products of at most 255 * 127; planes in place multiply a code by at
+//   most 64 PairSum16  i16 lanes hold floor(32767 / (2 * 127 * largest code)) pair sums: ternary
+//   64, quaternary 43,
 //              int4 8; chunks of so many are widened to i32
 //   Widened16  i32 lanes: pairs of products of at most 128 * 127
 #include "compiler/Kernels/KernelBuilder.h"
@@ -82,7 +86,7 @@ void LinearBuilder::floatSum(const FloatValue &x) {
   RDom k(0, int(weight.k), "k");
   stages.sum(lane, part, tile, row) = 0.0f;
   stages.sum(lane, part, tile, row) +=
-      Halide::cast<float>(weight.codes(lane, part, k, tile)) * x.at({k, 0, row});
+      floatCode(weight, weight.codes(lane, part, k, tile)) * x.at({k, 0, row});
   stages.sumOver = k.x;
 }
 
@@ -139,8 +143,8 @@ void LinearBuilder::groupedSum(const ActValue &x) {
 void LinearBuilder::dot4(const ActValue &x, const Expr &start) {
   RDom r(0, 4, 0, stages.planes, 0, int(weight.linesPerGroup()), "r");
   stages.dot(lane, part, tile, row, group) = start;
-  stages.dot(lane, part, tile, row, group) += Halide::cast<int32_t>(Halide::widening_mul(
-      code(r.x, r.y, r.z, group), activation(x, r.x, r.y, r.z, group)));
+  stages.dot(lane, part, tile, row, group) += Halide::cast<int32_t>(
+      Halide::widening_mul(code(r.x, r.y, r.z, group), activation(x, r.x, r.y, r.z, group)));
   stages.dotOver = r;
 }
 
@@ -152,8 +156,9 @@ void LinearBuilder::dot4InPlace(const ActValue &x, const Expr &start) {
   Expr planeMask = Halide::cast<uint8_t>(Expr(mask) << (plane * bits));
   stages.planeDot = Func("planeDot");
   stages.planeDot(lane, plane, part, tile, row, group) = Halide::select(plane == 0, start, 0);
-  stages.planeDot(lane, plane, part, tile, row, group) += Halide::cast<int32_t>(
-      Halide::widening_mul(byte(r.x, r.y, group) & planeMask, activation(x, r.x, plane, r.y, group)));
+  stages.planeDot(lane, plane, part, tile, row, group) +=
+      Halide::cast<int32_t>(Halide::widening_mul(byte(r.x, r.y, group) & planeMask,
+                                                 activation(x, r.x, plane, r.y, group)));
   stages.planeDotOver = r;
   Expr total = stages.planeDot(lane, 0, part, tile, row, group);
   for (int i = 1; i < stages.planes; ++i)
@@ -215,7 +220,8 @@ void LinearBuilder::widened16(const ActValue &x, const Expr &start) {
 llvm::Error buildLinear(KernelBuilder &builder, LinearOp op) {
   const WeightValue &weight = builder.get<WeightValue>(op.getWeight());
   if (!builder.stages().linear.empty())
-    return llvm::createStringError("a kernel holds one linear op; stack or concatenate the weights");
+    return llvm::createStringError(
+        "a kernel holds one linear op; stack or concatenate the weights");
   if (weight.layout.tileRows != rowPadding)
     return llvm::createStringError("weight tiles of " + llvm::Twine(weight.layout.tileRows) +
                                    " rows do not fit rows padded to " + llvm::Twine(rowPadding));

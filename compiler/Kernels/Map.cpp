@@ -11,7 +11,8 @@ using Halide::Expr;
 namespace tern {
 namespace {
 
-// e^88 is the largest power of e below the range's end by a whole number; Halide's exp needs the bound.
+// e^88 is the largest power of e below the range's end by a whole number; Halide's exp needs the
+// bound.
 constexpr float maxExponent = 88.0f;
 
 Expr boundedExp(const Expr &x) { return Halide::exp(Halide::min(x, maxExponent)); }
@@ -82,7 +83,8 @@ Expr scalarOp(Operation &op, llvm::ArrayRef<Expr> a) {
       .Default([](Operation *) { return Expr(); });
 }
 
-/// The operand at a point of the result: aligned by trailing dimensions, size-1 dimensions repeated.
+/// The operand at a point of the result: aligned by trailing dimensions, size-1 dimensions
+/// repeated.
 Expr broadcast(const FloatValue &input, const FloatValue &result, const Point &p) {
   int rank = input.type.getRank(), resultRank = result.type.getRank();
   Point q = p;

@@ -1,6 +1,7 @@
 // RMS normalization: 32 partial sums of squares, one per lane, folded by a fixed tree.
 //
-// The order of additions depends on the row length alone, so a row's result is the same in every call.
+// The order of additions depends on the row length alone, so a row's result is the same in every
+// call.
 #include "compiler/Kernels/KernelBuilder.h"
 
 using namespace mlir;

@@ -29,12 +29,14 @@ llvm::Error buildSlice(KernelBuilder &builder, SliceOp op) {
   bool lastDim = dim == rank - 1;
   if (lastDim && op.getDrop())
     return llvm::createStringError("tern.slice cannot drop the last dimension inside a kernel");
-  auto at = [x, offset, lastDim, drop = op.getDrop()](const Point &p) {
+  int last = int(x.size()) - 1;
+  auto at = [x, offset, last, lastDim, drop = op.getDrop()](const Point &p) {
     if (!lastDim)
       return x.at({p.lane, p.tile, p.row, drop ? Expr(offset) : p.part + offset});
     if (offset % int(rowPadding) == 0)
       return x.at({p.lane, p.tile + offset / int(rowPadding), p.row, p.part});
-    return x.at(Point::ofElement(p.element() + offset, p.row, p.part));
+    // The padding of the result's last tile may lie beyond the source's.
+    return x.at(Point::ofElement(Halide::min(p.element() + offset, last), p.row, p.part));
   };
   builder.set(op.getResult(), FloatValue{result, at});
   return llvm::Error::success();
@@ -45,11 +47,14 @@ llvm::Error buildReshape(KernelBuilder &builder, ReshapeOp op) {
   auto result = cast<RankedTensorType>(op.getResult().getType());
   int rank = result.getRank();
   if (rank < 2 || rank > 3 || x.type.getRank() < 2 || x.type.getDimSize(0) != result.getDimSize(0))
-    return llvm::createStringError("tern.reshape inside a kernel keeps the rows and has rank 2 or 3");
+    return llvm::createStringError(
+        "tern.reshape inside a kernel keeps the rows and has rank 2 or 3");
   int inner = int(result.getShape().back()), sourceInner = int(x.size());
   bool sourceHasParts = x.type.getRank() == 3;
-  auto at = [x, inner, sourceInner, sourceHasParts](const Point &p) {
-    Expr element = p.part * inner + p.element();
+  int last = int(x.parts() * x.size()) - 1;
+  auto at = [x, inner, sourceInner, sourceHasParts, last](const Point &p) {
+    // The padding of the result's last tile may lie beyond the source.
+    Expr element = Halide::min(p.part * inner + p.element(), last);
     if (!sourceHasParts)
       return x.at(Point::ofElement(element, p.row));
     return x.at(Point::ofElement(element % sourceInner, p.row, element / sourceInner));

@@ -1,5 +1,5 @@
-// Attention on x86-64: everything of one task lies on the stack; the two inner loops keep their sums in
-// registers.
+// Attention on x86-64: everything of one task lies on the stack; the two inner loops keep their
+// sums in registers.
 //
 //   scores   for each tile of 16 keys: [query heads] x 16 sums over the head's elements
 //   values   for each cache block of 64 positions: [query heads] x [elements] sums over positions
@@ -61,6 +61,8 @@ private:
 void AttentionSchedule::outer() {
   int lanes = lanesFor(s.valueSize, width);
   s.out.update().reorder(s.element, s.g, s.task).vectorize(s.element, lanes);
+  s.rowPosition.compute_at(s.out, s.task);
+  s.rowSlot.compute_at(s.out, s.task);
   s.query.compute_at(s.out, s.task)
       .store_in(MemoryType::Register)
       .vectorize(s.d0, lanesFor(s.headSize, width));
@@ -85,7 +87,11 @@ void AttentionSchedule::scores() {
       .vectorize(s.lane, width)
       .unroll(inner)
       .unroll(gInner);
-  s.dot.compute_at(s.scores, s.g).vectorize(s.lane, width).unroll(s.lane).unroll(s.tile).unroll(s.g);
+  s.dot.compute_at(s.scores, s.g)
+      .vectorize(s.lane, width)
+      .unroll(s.lane)
+      .unroll(s.tile)
+      .unroll(s.g);
   s.dot.update()
       .reorder(s.lane, s.tile, s.g, s.d)
       .vectorize(s.lane, width)

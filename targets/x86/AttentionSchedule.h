@@ -9,8 +9,8 @@ namespace tern {
 
 void scheduleAttentionX86(AttentionStages &stages, const TargetInfo &target);
 
-/// Schedules rotations, cache stores and the outputs' share in them; `rowOutput` is the output over rows
-/// that reads the rotations not meant for the store (undefined if there is none).
+/// Schedules rotations, cache stores and the outputs' share in them; `rowOutput` is the output over
+/// rows that reads the rotations not meant for the store (undefined if there is none).
 void scheduleKvStoreX86(KernelStages &stages, Halide::Func rowOutput, const TargetInfo &target);
 
 } // namespace tern

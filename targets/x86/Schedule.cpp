@@ -38,8 +38,9 @@ private:
   }
   void rowStage(const RowStage &stage, Func rowConsumer);
 
-  /// Loop order of a stage of a linear layer: `inner` and a vector of `width` lanes become the vector, the
-  /// other lanes and the rows are unrolled, `outer` are the loops around (innermost first, rows among them).
+  /// Loop order of a stage of a linear layer: `inner` and a vector of `width` lanes become the
+  /// vector, the other lanes and the rows are unrolled, `outer` are the loops around (innermost
+  /// first, rows among them).
   void overLanes(Halide::Stage stage, int width, const std::vector<VarOrRVar> &inner,
                  const std::vector<VarOrRVar> &outer) {
     stage.split(lane, lanes, vector, width);
@@ -75,14 +76,14 @@ void Schedule::rowStage(const RowStage &stage, Func rowConsumer) {
   if (stage.large)
     f.store_in(Halide::MemoryType::Register);
   vectorizeLanes(Halide::Stage(f), stage.lanes, floatLanes);
+  if (stage.lanes <= 1)
+    return;
   for (int i = 0; i < f.num_update_definitions(); ++i) {
-    if (stage.lanes <= 1)
-      continue;
-    auto update = f.update(i);
-    if (stage.lanes <= floatLanes)
-      update.vectorize(lane);
-    else
-      update.split(lane, lane, vector, floatLanes).reorder(vector, lane).vectorize(vector).unroll(lane);
+    std::vector<VarOrRVar> order = {vector, lanes};
+    for (const RVar &over : f.rvars(i))
+      order.push_back(over);
+    f.update(i).split(lane, lanes, vector, std::min(stage.lanes, floatLanes));
+    f.update(i).reorder(order).vectorize(vector).unroll(lanes);
   }
 }
 
@@ -97,14 +98,17 @@ void Schedule::rows() {
     rowStage(stage, first);
 }
 
-// One row: a tile of 32 outputs at a time, all its sums in registers, weights read once in memory order.
-// Several rows: a vector of outputs times a block of rows; each decoded vector of weights serves the block.
-// Groups of a stacked weight lie part by part, and so does the loop over them.
+// One row: a tile of 32 outputs at a time, all its sums in registers, weights read once in memory
+// order. Several rows: a vector of outputs times a block of rows; each decoded vector of weights
+// serves the block. Groups of a stacked weight lie part by part, and so does the loop over them.
 void Schedule::linear(LinearStages &s) {
   Func out = stages.outputs.front().func;
   LoopLevel block;
   if (stages.singleRow) {
-    out.reorder(lane, row, tile).split(lane, lanes, vector, floatLanes).vectorize(vector).unroll(lanes);
+    out.reorder(lane, row, tile)
+        .split(lane, lanes, vector, floatLanes)
+        .vectorize(vector)
+        .unroll(lanes);
     block = LoopLevel(out, tile);
   } else {
     Var rowInner("rowInner");

@@ -1,9 +1,10 @@
 // Feature lists of the x86-64 targets.
 //
-// A list names what the kernels may use and nothing else: the runtime refuses a CPU that lacks one of
-// them, and LLVM selects with exactly these over the x86-64 baseline (SSE2). What Halide is asked for
-// may imply more (its avx512_zen4 implies GFNI, VBMI and BF16); LLVM's own selection then keeps to the
-// list, since Halide's IR names instructions only through intrinsics that the list covers.
+// A list names what the kernels may use and nothing else: the runtime refuses a CPU that lacks one
+// of them, and LLVM selects with exactly these over the x86-64 baseline (SSE2). What Halide is
+// asked for may imply more (its avx512_zen4 implies GFNI, VBMI and BF16); LLVM's own selection then
+// keeps to the list, since Halide's IR names instructions only through intrinsics that the list
+// covers.
 #include "targets/x86/Targets.h"
 
 #include "llvm/ADT/STLExtras.h"

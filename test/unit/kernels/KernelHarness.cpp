@@ -1,0 +1,98 @@
+#include "test/unit/kernels/KernelHarness.h"
+
+#include "compiler/CodeGen/ImageLinker.h"
+#include "compiler/CodeGen/ObjectEmitter.h"
+#include "compiler/Dialect/Tern/TernDialect.h"
+#include "compiler/Kernels/KernelGenerator.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/Parser/Parser.h"
+#include "targets/TargetInfo.h"
+#include "llvm/TargetParser/Host.h"
+#include "gtest/gtest.h"
+#include <algorithm>
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace tern {
+
+GuardedBuffer::GuardedBuffer(size_t size) : bytes(size) {
+  size_t page = size_t(sysconf(_SC_PAGESIZE));
+  size_t payload = (size + 63) / 64 * 64;
+  size_t pages = (payload + page - 1) / page * page;
+  mapped = pages + page;
+  mapping = static_cast<uint8_t *>(
+      mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  if (mapping == MAP_FAILED || mprotect(mapping + pages, page, PROT_NONE) != 0)
+    abort();
+  memset(mapping, untouched, pages);
+  start = mapping + pages - payload;
+}
+
+GuardedBuffer::GuardedBuffer(GuardedBuffer &&other) noexcept
+    : mapping(other.mapping), start(other.start), mapped(other.mapped), bytes(other.bytes) {
+  other.mapping = nullptr;
+}
+
+GuardedBuffer::~GuardedBuffer() {
+  if (mapping)
+    munmap(mapping, mapped);
+}
+
+void TestKernel::compile(const std::string &text, const std::string &targetName) {
+  mlir::MLIRContext context;
+  context.loadDialect<TernDialect, mlir::arith::ArithDialect, mlir::math::MathDialect,
+                      mlir::func::FuncDialect>();
+  auto module = mlir::parseSourceString<mlir::ModuleOp>(text, &context);
+  ASSERT_TRUE(bool(module)) << text;
+  auto target = lookupTarget(targetName);
+  ASSERT_TRUE(bool(target)) << llvm::toString(target.takeError());
+  KernelOp kernel = *module->getOps<KernelOp>().begin();
+  auto generated = generateKernel(kernel, *target);
+  ASSERT_TRUE(bool(generated)) << llvm::toString(generated.takeError()) << "\n" << text;
+  auto object = emitKernelCode(*generated, *target);
+  ASSERT_TRUE(bool(object)) << llvm::toString(object.takeError()) << "\n" << text;
+  signature = generated->signature;
+  auto linked = linkImage({{*object, signature.name}});
+  ASSERT_TRUE(bool(linked)) << llvm::toString(linked.takeError());
+  image = std::make_unique<LoadedImage>(linked->bytes);
+  function = image->entry(linked->entries[0]);
+  ready = true;
+}
+
+std::vector<GuardedBuffer> TestKernel::makeBuffers(int tokens, int wanted) const {
+  std::vector<GuardedBuffer> buffers;
+  for (const KernelArgument &argument : signature.arguments)
+    buffers.emplace_back(argument.component.bytes.at(tokens, wanted));
+  return buffers;
+}
+
+void TestKernel::run(std::vector<GuardedBuffer> &buffers, int tokens, int wanted, int chunk) const {
+  std::vector<void *> pointers;
+  for (GuardedBuffer &buffer : buffers)
+    pointers.push_back(buffer.data());
+  int32_t integers[TERN_INT_COUNT] = {};
+  integers[TERN_INT_TOKENS] = tokens;
+  integers[TERN_INT_WANTED] = wanted;
+  GuardedBuffer scratch(signature.scratchBytes);
+  TernArgs args{pointers.data(), integers, signature.scratchBytes ? scratch.data() : nullptr};
+  int tasks = int(signature.tasks.at(tokens, wanted));
+  int step = chunk ? chunk : std::max(tasks, 1);
+  for (int first = 0; first < tasks; first += step)
+    function(&args, first, std::min(tasks, first + step));
+}
+
+std::vector<std::string> runnableTargets() {
+  llvm::StringMap<bool> cpu = llvm::sys::getHostCPUFeatures();
+  std::vector<std::string> names;
+  for (const std::string &name : listTargets()) {
+    auto target = lookupTarget(name);
+    if (llvm::all_of(target->features, [&](const std::string &f) { return cpu.lookup(f); }))
+      names.push_back(name);
+  }
+  return names;
+}
+
+} // namespace tern

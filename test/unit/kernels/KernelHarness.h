@@ -1,0 +1,60 @@
+// Compiles a tern.kernel from text the way ternc does (Halide, LLVM, LLD), loads the image and runs
+// it on buffers that end at inaccessible pages.
+#ifndef TERN_TEST_UNIT_KERNELS_KERNELHARNESS_H
+#define TERN_TEST_UNIT_KERNELS_KERNELHARNESS_H
+
+#include "compiler/Kernels/KernelSignature.h"
+#include "test/unit/codegen/LoadedImage.h"
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace tern {
+
+/// Bytes that end, up to 64-byte alignment of the start, at a page nobody may touch. Filled with
+/// 0xA5.
+class GuardedBuffer {
+public:
+  explicit GuardedBuffer(size_t size);
+  GuardedBuffer(GuardedBuffer &&other) noexcept;
+  GuardedBuffer(const GuardedBuffer &) = delete;
+  ~GuardedBuffer();
+  uint8_t *data() const { return start; }
+  size_t size() const { return bytes; }
+  template <typename T> T *as() const { return reinterpret_cast<T *>(start); }
+  template <typename T> void fill(const std::vector<T> &values) {
+    memcpy(start, values.data(), values.size() * sizeof(T));
+  }
+  static constexpr uint8_t untouched = 0xA5;
+
+private:
+  uint8_t *mapping = nullptr, *start = nullptr;
+  size_t mapped = 0, bytes = 0;
+};
+
+class TestKernel {
+public:
+  /// Records a GoogleTest failure if `text` does not compile; then `ready` is false.
+  TestKernel(const std::string &text, const std::string &target) { compile(text, target); }
+  bool ready = false;
+  KernelSignature signature;
+
+  /// One buffer per argument, sized for `tokens` and `wanted` rows.
+  std::vector<GuardedBuffer> makeBuffers(int tokens, int wanted = 0) const;
+  /// All tasks, in ranges of `chunk` tasks (0: one range).
+  void run(std::vector<GuardedBuffer> &buffers, int tokens, int wanted = 0, int chunk = 0) const;
+
+private:
+  void compile(const std::string &text, const std::string &target);
+
+  std::unique_ptr<LoadedImage> image;
+  TernKernelFunction function = nullptr;
+};
+
+/// The targets this CPU can run.
+std::vector<std::string> runnableTargets();
+
+} // namespace tern
+#endif

@@ -1,0 +1,391 @@
+// Linear kernels against a naive reference: every encoding, target and row count, awkward shapes.
+//
+// The reference packs weights from the description in WeightLayout.h and repeats the float
+// operations of the kernel in their documented order, so results are compared bit by bit.
+#include "test/unit/kernels/KernelHarness.h"
+
+#include "compiler/Encoding/HalfFloat.h"
+#include "compiler/Encoding/WeightLayout.h"
+#include "gtest/gtest.h"
+#include <random>
+
+using namespace tern;
+
+namespace {
+
+enum class Fill { Random, AllExtreme, AlternatingSigns };
+
+/// One layer: encoding, activation groups (0: the whole row), shape.
+struct Layer {
+  std::string encoding; ///< as in #tern.enc, without layout
+  EncodingDesc desc;
+  int activationGroup = -1; ///< -1: plain f32 input
+  int sums = 0;
+  int rows, k, parts = 1;
+  bool bias = false, residual = false;
+};
+
+std::string enc(const Layer &l) { return "#tern.enc<" + l.encoding + ", layout = \"rows32\">"; }
+
+std::string kernelText(const Layer &l) {
+  std::string n = std::to_string(l.rows), k = std::to_string(l.k), p = std::to_string(l.parts);
+  std::string shape = l.parts > 1 ? p + "x" + n + "x" + k : n + "x" + k;
+  std::string weight = "tensor<" + shape + "xf32, " + enc(l) + ">";
+  std::string group = l.activationGroup == 0 ? "row" : std::to_string(l.activationGroup);
+  std::string sums = l.sums ? ", sums = " + std::to_string(l.sums) : "";
+  std::string x = l.activationGroup < 0
+                      ? "tensor<?x" + k + "xf32>"
+                      : "tensor<?x" + k + "xf32, #tern.act<group = " + group + sums + ">>";
+  std::string y = l.parts > 1 ? "tensor<?x" + p + "x" + n + "xf32>" : "tensor<?x" + n + "xf32>";
+  std::string out = "tensor<?x" + n + "xf32>", vector = "tensor<" + n + "xf32>";
+  std::string text = "tern.kernel @linear(%x: " + x + " {tern.dim = \"T\"}, %w: " + weight;
+  if (l.bias)
+    text += ", %b: " + vector;
+  if (l.residual)
+    text += ", %r: " + out + " {tern.dim = \"T\"}";
+  text += ") -> " + out + " {\n  %y = tern.linear %x, %w " + (l.bias ? "bias %b " : "") + ": " + x +
+          ", " + weight + (l.bias ? ", " + vector : "") + " -> " + y + "\n";
+  std::string result = "%y";
+  if (l.parts == 2) {
+    auto slice = [&](const char *name, int part) {
+      return "  " + std::string(name) + " = tern.slice %y dim 1 from " + std::to_string(part) +
+             " length 1 drop : " + y + " -> " + out + "\n";
+    };
+    text += slice("%g", 0) + slice("%u", 1);
+    text += "  %z = tern.map (%g, %u) : (" + out + ", " + out + ") -> " + out +
+            " {\n  ^bb0(%a: f32, %c: f32):\n    %m = arith.mulf %a, %c : f32\n"
+            "    tern.yield %m : f32\n  }\n";
+    result = "%z";
+  }
+  if (l.residual) {
+    text += "  %s = tern.map (" + result + ", %r) : (" + out + ", " + out + ") -> " + out +
+            " {\n  ^bb0(%a: f32, %c: f32):\n    %m = arith.addf %a, %c : f32\n"
+            "    tern.yield %m : f32\n  }\n";
+    result = "%s";
+  }
+  return text + "  tern.yield " + result + " : " + out + "\n}\n";
+}
+
+/// Logical weights: codes as stored, scales as floats that the scale type holds exactly.
+struct Weights {
+  std::vector<int> codes;    ///< [parts][rows][k]
+  std::vector<float> scales; ///< [parts][rows][groups]
+  std::vector<float> values; ///< float encodings: [parts][rows][k]
+};
+
+float halfRounded(float value) { return halfToFloat(floatToHalf(value)); }
+
+int largestCode(CodeKind kind) {
+  return kind == CodeKind::Ternary      ? 2
+         : kind == CodeKind::Quaternary ? 3
+         : kind == CodeKind::Int4       ? 15
+                                        : 127;
+}
+
+class LinearCase {
+public:
+  LinearCase(const Layer &layer, Fill fill, unsigned seed) : l(layer), fill(fill), random(seed) {
+    makeWeights();
+  }
+  void pack(uint8_t *bytes) const;
+  void makeInputs(int t);
+  std::vector<float> expected(int t) const;
+
+  std::vector<int8_t> codes;
+  std::vector<float> scales, x, bias, residual;
+  std::vector<int32_t> sums;
+
+private:
+  void makeWeights();
+  size_t groups() const { return l.desc.isFloat() ? 0 : l.k / l.desc.groupSize; }
+  float uniform() { return std::uniform_real_distribution<float>(-1, 1)(random); }
+  float dot(int t, int part, int n) const;
+
+  const Layer &l;
+  Fill fill;
+  mutable std::mt19937 random;
+  Weights w;
+};
+
+void LinearCase::makeWeights() {
+  size_t count = size_t(l.parts) * l.rows * l.k;
+  if (l.desc.isFloat()) {
+    for (size_t i = 0; i < count; ++i) {
+      float value = uniform();
+      if (l.desc.codes == CodeKind::F16)
+        value = halfRounded(value);
+      if (l.desc.codes == CodeKind::BF16)
+        value = bfloat16ToFloat(floatToBfloat16(value));
+      w.values.push_back(value);
+    }
+    return;
+  }
+  int largest = largestCode(l.desc.codes);
+  bool isInt8 = l.desc.codes == CodeKind::Int8;
+  for (size_t i = 0; i < count; ++i) {
+    int code = isInt8 ? int(random() % 256) - 128 : int(random() % unsigned(largest + 1));
+    if (fill == Fill::AllExtreme)
+      code = isInt8 ? -128 : largest;
+    if (fill == Fill::AlternatingSigns)
+      code = i % 2 ? (isInt8 ? -128 : 0) : largest;
+    w.codes.push_back(code);
+  }
+  for (size_t i = 0; i < size_t(l.parts) * l.rows * groups(); ++i)
+    w.scales.push_back(halfRounded(0.01f * uniform()));
+}
+
+void LinearCase::pack(uint8_t *bytes) const {
+  const int tileRows = 32;
+  int planes = l.desc.isFloat() ? 1 : 8 / l.desc.codeBits();
+  auto put = [&](auto value) {
+    memcpy(bytes, &value, sizeof(value));
+    bytes += sizeof(value);
+  };
+  for (int tile = 0; tile * tileRows < l.rows; ++tile) {
+    auto row = [&](int r) { return tile * tileRows + r; };
+    auto index = [&](int p, int r, int k) { return (size_t(p) * l.rows + row(r)) * l.k + k; };
+    if (l.desc.isFloat()) {
+      for (int k = 0; k < l.k; ++k)
+        for (int p = 0; p < l.parts; ++p)
+          for (int r = 0; r < tileRows; ++r) {
+            float value = row(r) < l.rows ? w.values[index(p, r, k)] : 0;
+            if (l.desc.codes == CodeKind::F32)
+              put(value);
+            else
+              put(l.desc.codes == CodeKind::F16 ? floatToHalf(value) : floatToBfloat16(value));
+          }
+      continue;
+    }
+    int size = int(l.desc.groupSize);
+    for (size_t g = 0; g < groups(); ++g)
+      for (int p = 0; p < l.parts; ++p) {
+        for (int r = 0; r < tileRows; ++r) {
+          float scale =
+              row(r) < l.rows ? w.scales[(size_t(p) * l.rows + row(r)) * groups() + g] : 0;
+          if (l.desc.scale == ScaleType::F16)
+            put(floatToHalf(scale));
+          else
+            put(scale);
+        }
+        for (int j = 0; j < size / (4 * planes); ++j)
+          for (int r = 0; r < tileRows; ++r)
+            for (int i = 0; i < 4; ++i) {
+              unsigned byte = 0;
+              for (int q = 0; q < planes; ++q) {
+                int k = int(g) * size + (j * planes + q) * 4 + i;
+                int code = row(r) < l.rows ? w.codes[index(p, r, k)] : l.desc.zero();
+                byte |= (unsigned(code) & (0xFFu >> (8 - l.desc.codeBits())))
+                        << (q * l.desc.codeBits());
+              }
+              put(uint8_t(byte));
+            }
+      }
+  }
+}
+
+void LinearCase::makeInputs(int t) {
+  int group = l.activationGroup > 0 ? l.activationGroup : l.k;
+  for (size_t i = 0; i < size_t(t) * l.k; ++i) {
+    x.push_back(uniform());
+    int code = int(random() % 255) - 127;
+    if (fill == Fill::AllExtreme)
+      code = 127;
+    if (fill == Fill::AlternatingSigns)
+      code = i % 2 ? -127 : 127;
+    codes.push_back(int8_t(code));
+  }
+  for (int i = 0; i < t * (l.k / group); ++i)
+    scales.push_back(0.1f * uniform());
+  if (l.sums)
+    for (size_t i = 0; i < codes.size(); i += l.sums) {
+      int32_t sum = 0;
+      for (int j = 0; j < l.sums; ++j)
+        sum += codes[i + j];
+      sums.push_back(sum);
+    }
+  for (int i = 0; i < l.rows; ++i)
+    bias.push_back(uniform());
+  for (int i = 0; i < t * l.rows; ++i)
+    residual.push_back(uniform());
+}
+
+float LinearCase::dot(int t, int part, int n) const {
+  size_t row = size_t(part) * l.rows + n;
+  float sum = 0;
+  if (l.desc.isFloat()) {
+    for (int k = 0; k < l.k; ++k)
+      sum = sum + w.values[row * l.k + k] * x[size_t(t) * l.k + k];
+    return sum;
+  }
+  int size = int(l.desc.groupSize);
+  for (size_t g = 0; g < groups(); ++g) {
+    int64_t exact = 0;
+    for (int k = int(g) * size; k < int(g + 1) * size; ++k)
+      exact += (w.codes[row * l.k + k] - l.desc.zero()) * int64_t(codes[size_t(t) * l.k + k]);
+    float term = float(exact) * w.scales[row * groups() + g];
+    if (l.activationGroup)
+      term = term * scales[size_t(t) * (l.k / l.activationGroup) + g * size / l.activationGroup];
+    sum = sum + term;
+  }
+  return l.activationGroup == 0 ? sum * scales[t] : sum;
+}
+
+std::vector<float> LinearCase::expected(int t) const {
+  std::vector<float> y;
+  for (int i = 0; i < t; ++i)
+    for (int n = 0; n < l.rows; ++n) {
+      float value = dot(i, 0, n);
+      if (l.bias)
+        value = value + bias[n];
+      if (l.parts == 2)
+        value = value * dot(i, 1, n);
+      if (l.residual)
+        value = value + residual[size_t(i) * l.rows + n];
+      y.push_back(value);
+    }
+  return y;
+}
+
+size_t padded(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
+template <typename T>
+void fillRows(GuardedBuffer &buffer, const std::vector<T> &values, size_t rowElements,
+              size_t stride) {
+  for (size_t row = 0; row * rowElements < values.size(); ++row)
+    memcpy(buffer.as<T>() + row * stride, values.data() + row * rowElements,
+           rowElements * sizeof(T));
+}
+
+/// Runs one case with `t` rows in buffers for `capacity` rows and compares every bit.
+void check(const TestKernel &kernel, const Layer &l, Fill fill, int t, int capacity, int chunk) {
+  LinearCase data(l, fill, unsigned(t * 1000 + l.rows * 10 + l.k));
+  data.makeInputs(t);
+  std::vector<GuardedBuffer> buffers = kernel.makeBuffers(capacity);
+  size_t next = 0;
+  if (l.activationGroup < 0) {
+    fillRows(buffers[next++], data.x, l.k, padded(l.k, 32));
+  } else {
+    int group = l.activationGroup ? l.activationGroup : l.k;
+    fillRows(buffers[next++], data.codes, l.k, padded(l.k, 64));
+    fillRows(buffers[next++], data.scales, l.k / group, l.k / group);
+    if (l.sums)
+      fillRows(buffers[next++], data.sums, l.k / l.sums, l.k / l.sums);
+  }
+  data.pack(buffers[next++].data());
+  if (l.bias)
+    buffers[next++].fill(data.bias);
+  if (l.residual)
+    fillRows(buffers[next++], data.residual, l.rows, padded(l.rows, 32));
+  GuardedBuffer &out = buffers[next];
+  kernel.run(buffers, t, 0, chunk);
+
+  std::vector<float> expected = data.expected(t);
+  size_t stride = padded(l.rows, 32), wrong = 0;
+  for (int row = 0; row < t; ++row)
+    for (int n = 0; n < l.rows; ++n) {
+      float got = out.as<float>()[row * stride + n], want = expected[size_t(row) * l.rows + n];
+      if (memcmp(&got, &want, 4) != 0 && ++wrong <= 3)
+        ADD_FAILURE() << "row " << row << " output " << n << ": got " << got << ", want " << want;
+    }
+  EXPECT_EQ(wrong, 0u);
+  for (size_t i = t * stride * 4; i < out.size(); ++i)
+    ASSERT_EQ(out.data()[i], GuardedBuffer::untouched) << "written beyond row " << t;
+}
+
+struct NamedLayer {
+  std::string name;
+  Layer layer;
+};
+
+/// Every encoding with the activations the quantize pass pairs it with.
+std::vector<NamedLayer> layers() {
+  auto desc = [](CodeKind codes, unsigned group, ScaleType scale) {
+    return EncodingDesc{codes, group, scale};
+  };
+  Layer f32{"f32", desc(CodeKind::F32, 0, ScaleType::None), -1, 0, 33, 40};
+  Layer f16{"f16", desc(CodeKind::F16, 0, ScaleType::None), -1, 0, 70, 64};
+  Layer bf16{"bf16", desc(CodeKind::BF16, 0, ScaleType::None), -1, 0, 32, 33};
+  Layer ternary{"ternary, group = 256, scale = f16",
+                desc(CodeKind::Ternary, 256, ScaleType::F16),
+                256,
+                256,
+                33,
+                512};
+  Layer quaternary{"quaternary, group = 256, scale = f16",
+                   desc(CodeKind::Quaternary, 256, ScaleType::F16),
+                   256,
+                   256,
+                   40,
+                   512};
+  Layer int4{
+      "int4, group = 32, scale = f16", desc(CodeKind::Int4, 32, ScaleType::F16), 32, 32, 100, 96};
+  Layer int8{
+      "int8, group = 32, scale = f16", desc(CodeKind::Int8, 32, ScaleType::F16), 32, 0, 31, 64};
+  auto with = [](Layer layer, auto change) {
+    change(layer);
+    return layer;
+  };
+  return {
+      {"F32", f32},
+      {"F32OneTile", with(f32, [](Layer &l) { l.rows = 1, l.k = 1; })},
+      {"F16", f16},
+      {"F16Bias", with(f16, [](Layer &l) { l.bias = true; })},
+      {"BF16", bf16},
+      {"Ternary", ternary},
+      {"TernaryRowScale", with(ternary, [](Layer &l) { l.activationGroup = 0, l.rows = 64; })},
+      {"TernaryMinimal", with(ternary, [](Layer &l) { l.rows = 1, l.k = 256; })},
+      {"TernaryGroup32", with(ternary,
+                              [](Layer &l) {
+                                l.encoding = "ternary, group = 32, scale = f32";
+                                l.desc = {CodeKind::Ternary, 32, ScaleType::F32};
+                                l.activationGroup = l.sums = 32, l.k = 96;
+                              })},
+      {"TernaryStacked", with(ternary, [](Layer &l) { l.parts = 2; })},
+      {"TernaryResidual", with(ternary, [](Layer &l) { l.residual = true; })},
+      {"Quaternary", quaternary},
+      {"QuaternaryStacked", with(quaternary, [](Layer &l) { l.parts = 2, l.residual = true; })},
+      {"Int4", int4},
+      {"Int4Minimal", with(int4, [](Layer &l) { l.rows = 5, l.k = 32; })},
+      {"Int4Group256", with(int4,
+                            [](Layer &l) {
+                              l.encoding = "int4, group = 256, scale = f32";
+                              l.desc = {CodeKind::Int4, 256, ScaleType::F32};
+                              l.activationGroup = l.sums = l.k = 256;
+                            })},
+      {"Int4WideActivations", with(int4, [](Layer &l) { l.activationGroup = l.k = 256; })},
+      {"Int4RowScale", with(int4, [](Layer &l) { l.activationGroup = 0, l.bias = true; })},
+      {"Int4Stacked", with(int4, [](Layer &l) { l.parts = 2; })},
+      {"Int8", int8},
+      {"Int8Sums", with(int8, [](Layer &l) { l.sums = 32; })},
+      {"Int8Stacked", with(int8, [](Layer &l) { l.parts = 2, l.rows = 32; })},
+      {"Int8RowScale", with(int8, [](Layer &l) { l.activationGroup = 0; })},
+      {"F16Stacked", with(f16, [](Layer &l) { l.parts = 2; })},
+  };
+}
+
+class Linear : public testing::TestWithParam<std::tuple<std::string, NamedLayer>> {};
+
+TEST_P(Linear, MatchesReferenceBitForBit) {
+  const auto &[target, named] = GetParam();
+  TestKernel kernel(kernelText(named.layer), target);
+  if (!kernel.ready)
+    return;
+  for (Fill fill : {Fill::Random, Fill::AllExtreme, Fill::AlternatingSigns})
+    for (int t : {1, 2, 3, 7, 8, 9, 64}) {
+      SCOPED_TRACE("fill " + std::to_string(int(fill)) + ", T = " + std::to_string(t));
+      check(kernel, named.layer, fill, t, /*capacity=*/t, /*chunk=*/0);
+    }
+  SCOPED_TRACE("buffers for 64 rows, one task at a time");
+  for (int t : {1, 3, 9})
+    check(kernel, named.layer, Fill::Random, t, /*capacity=*/64, /*chunk=*/1);
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, Linear,
+                         testing::Combine(testing::ValuesIn(runnableTargets()),
+                                          testing::ValuesIn(layers())),
+                         [](const auto &info) {
+                           std::string target = std::get<0>(info.param).substr(7);
+                           return target + "_" + std::get<1>(info.param).name;
+                         });
+
+} // namespace
