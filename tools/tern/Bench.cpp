@@ -1,0 +1,253 @@
+// tern bench: speed of prefill and of single-token steps, start-up time and memory.
+//
+// Each run is a generation through the same calls as `tern run`: prompt of random token ids, first
+// token, then timed single-token steps. The start of a process is measured on a process: `tern run`
+// is started with a one-token prompt and timed from before its creation to its first output.
+#include "tools/tern/Generate.h"
+#include "tools/tern/InputError.h"
+#include "tools/tern/MemoryUse.h"
+#include "tools/tern/OutputFile.h"
+#include "tools/tern/Stream.h"
+#include "tools/tern/Subcommands.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <sched.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
+
+extern char **environ;
+
+namespace tern::cli {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct BenchOptions {
+  EngineOptions engine;
+  uint32_t prompt = 128, generate = 32, runs = 5;
+  std::string json;
+};
+
+uint32_t availableCpus() {
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) == 0)
+    return uint32_t(CPU_COUNT(&allowed));
+  return std::thread::hardware_concurrency();
+}
+
+struct Measurement {
+  Samples promptRate, generateRate; ///< tokens/s, one value a run
+  Samples promptToFirstTokenMs;     ///< one value a run
+  Samples startToFirstTokenMs;      ///< one value a run
+  Samples stepMs;                   ///< every step of every run
+  uint64_t peakPrivateBytes = 0;
+};
+
+std::vector<int32_t> randomTokens(size_t count, uint32_t vocabulary) {
+  std::mt19937_64 random(1);
+  std::vector<int32_t> tokens(count);
+  for (int32_t &token : tokens)
+    token = int32_t(random() % vocabulary);
+  return tokens;
+}
+
+/// Milliseconds from before the creation of a process that runs `arguments` to its first byte on
+/// standard output.
+double firstOutputMs(std::vector<std::string> arguments, const std::string &model) {
+  int ends[2];
+  if (pipe(ends) != 0)
+    throw InputError("pipe", std::strerror(errno));
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
+  posix_spawn_file_actions_addclose(&actions, ends[0]);
+  posix_spawn_file_actions_addclose(&actions, ends[1]);
+  std::vector<char *> argv;
+  for (std::string &argument : arguments)
+    argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  pid_t child = 0;
+  const Clock::time_point before = Clock::now();
+  const int failure =
+      posix_spawn(&child, "/proc/self/exe", &actions, nullptr, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  close(ends[1]);
+  char byte;
+  const bool answered = failure == 0 && read(ends[0], &byte, 1) == 1;
+  const double elapsed = milliseconds(Clock::now() - before);
+  while (answered && read(ends[0], &byte, 1) == 1)
+    ;
+  close(ends[0]);
+  if (failure != 0)
+    throw InputError("/proc/self/exe", std::string("cannot start: ") + std::strerror(failure));
+  int status = 0;
+  waitpid(child, &status, 0);
+  if (!answered || status != 0)
+    throw InputError(model, "'tern run' failed while its start was measured");
+  return elapsed;
+}
+
+std::vector<std::string> startCommand(const BenchOptions &options, uint32_t context) {
+  std::vector<std::string> command = {"tern", "run", "--tokens", "0", "-n", "1", "-t", "0"};
+  command.push_back("--context=" + std::to_string(context));
+  command.push_back(std::string("--weights=") + weightsName(options.engine.weights));
+  if (options.engine.threads)
+    command.push_back("--threads=" + std::to_string(options.engine.threads));
+  command.push_back("--");
+  command.push_back(options.engine.model);
+  return command;
+}
+
+Measurement measure(const BenchOptions &options, const Model &model, uint32_t context) {
+  const SessionHandle session = model.createSession(options.engine);
+  const std::vector<int32_t> prompt = randomTokens(options.prompt, model.info().vocabulary_size);
+  SamplingOptions greedy;
+  greedy.temperature = 0;
+  greedy.topP = 1;
+  greedy.maxTokens = options.generate + 1; // the first token belongs to the prompt's time
+
+  Measurement result;
+  for (uint32_t run = 0; run <= options.runs; ++run) {
+    tern_error error = TERN_ERROR_INIT;
+    check(tern_slot_truncate(session.get(), 0, 0, &error), error, model.path());
+    const GenerationRecord record =
+        generate(model, session.get(), greedy, /*ignoreEnd=*/true, prompt, {});
+    if (run == 0)
+      continue; // warm-up
+    result.promptRate.add(double(options.prompt) * 1000 / record.promptMs);
+    result.promptToFirstTokenMs.add(record.promptMs);
+    if (options.generate > 0)
+      result.generateRate.add(double(options.generate) * 1000 / record.stepMsSum);
+    result.stepMs.add(record.stepMs);
+  }
+  result.peakPrivateBytes = privateBytes(); // a session's memory only grows
+  for (uint32_t run = 0; run < options.runs; ++run)
+    result.startToFirstTokenMs.add(firstOutputMs(startCommand(options, context), model.path()));
+  return result;
+}
+
+Json rateJson(uint32_t tokens, const Samples &rate) {
+  Json result{{"tokens", tokens}, {"tokens_per_second", nullptr}};
+  if (!rate.empty())
+    result["tokens_per_second"] = {
+        {"median", rate.median()}, {"min", rate.min()}, {"max", rate.max()}};
+  return result;
+}
+
+Json toJson(const BenchOptions &options, const Model &model, uint32_t threads,
+            const Measurement &measured) {
+  Json latency;
+  if (!measured.stepMs.empty())
+    latency = {{"p50", measured.stepMs.percentile(50)},
+               {"p99", measured.stepMs.percentile(99)},
+               {"max", measured.stepMs.max()}};
+  return {{"model", model.path()},
+          {"target", model.info().target},
+          {"threads", threads},
+          {"context", model.contextFor(options.engine.context)},
+          {"runs", options.runs},
+          {"prompt", rateJson(options.prompt, measured.promptRate)},
+          {"generate", rateJson(options.generate, measured.generateRate)},
+          {"prompt_to_first_token_ms", measured.promptToFirstTokenMs.median()},
+          {"start_to_first_token_ms", measured.startToFirstTokenMs.median()},
+          {"token_latency_ms", latency},
+          {"weight_bytes_per_token", model.info().weight_bytes_per_token},
+          {"peak_resident_bytes", peakResidentBytes()},
+          {"peak_private_bytes", measured.peakPrivateBytes},
+          {"mapped_weight_bytes", model.info().mapped_weight_bytes}};
+}
+
+void printTable(const Json &json) {
+  const auto line = [](const char *label, const std::string &text) {
+    writeStandardOutput(formatText("%-22s%s\n", label, text.c_str()));
+  };
+  const auto rate = [&](const char *label, const Json &value) {
+    const Json &speed = value["tokens_per_second"];
+    if (!speed.is_null())
+      line(label, formatText("%u tokens: %.1f tokens/s (%.1f to %.1f)",
+                             value["tokens"].get<unsigned>(), speed["median"].get<double>(),
+                             speed["min"].get<double>(), speed["max"].get<double>()));
+  };
+  line("threads",
+       std::to_string(json["threads"].get<unsigned>()) + ", " + json["target"].get<std::string>());
+  rate("prompt", json["prompt"]);
+  rate("generate", json["generate"]);
+  line("prompt to first token",
+       formatText("%.2f ms", json["prompt_to_first_token_ms"].get<double>()));
+  line("start to first token",
+       formatText("%.2f ms", json["start_to_first_token_ms"].get<double>()));
+  if (const Json &latency = json["token_latency_ms"]; !latency.is_null()) {
+    const double p50 = latency["p50"], p99 = latency["p99"], max = latency["max"];
+    line("token latency", formatText("P50 %.3f ms, P99 %.3f ms, P99/P50 %.2f, maximum %.3f ms", p50,
+                                     p99, p99 / p50, max));
+  }
+  line("weights per token", bytesText(json["weight_bytes_per_token"].get<uint64_t>()));
+  line("memory", "peak " + bytesText(json["peak_resident_bytes"].get<uint64_t>()) + " resident, " +
+                     bytesText(json["peak_private_bytes"].get<uint64_t>()) + " private; " +
+                     bytesText(json["mapped_weight_bytes"].get<uint64_t>()) + " of weights mapped");
+}
+
+void bench(const BenchOptions &options) {
+  const Model model(options.engine.model, options.engine.weights);
+  const uint32_t context = model.contextFor(options.engine.context);
+  if (uint64_t(options.prompt) + options.generate > context)
+    throw InputError(
+        model.path(),
+        formatText("--prompt %u and --generate %u do not fit a context of %u positions; "
+                   "make them shorter or raise --context",
+                   options.prompt, options.generate, context));
+  const Measurement measured = measure(options, model, context);
+  const uint32_t threads = options.engine.threads ? options.engine.threads : availableCpus();
+  const Json json = toJson(options, model, threads, measured);
+  if (options.json == "-")
+    return writeStandardOutput(json.dump(2) + "\n");
+  if (!options.json.empty()) {
+    OutputFile file(options.json);
+    const std::string text = json.dump(2) + "\n";
+    file.write(text.data(), text.size());
+    file.commit();
+  }
+  printTable(json);
+}
+
+} // namespace
+
+void addBench(CLI::App &program) {
+  auto options = std::make_shared<BenchOptions>();
+  CLI::App *command = program.add_subcommand(
+      "bench",
+      "Measure speed, start-up time and memory: random token ids, one untimed warm-up, then the\n"
+      "timed runs; medians over them. An end token does not stop a run.");
+  addEngineOptions(*command, options->engine);
+  command
+      ->add_option("--prompt", options->prompt,
+                   "Tokens of the prompt; their time includes choosing the first token "
+                   "(default: 128)")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber.description(""));
+  command
+      ->add_option("--generate", options->generate,
+                   "Single-token steps timed after the prompt; 0: none (default: 32)")
+      ->type_name("N");
+  command->add_option("--runs", options->runs, "Timed runs (default: 5)")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber.description(""));
+  command
+      ->add_option(
+          "--json", options->json,
+          "Write the figures to FILE too; '-': to stdout instead of the table. Times in "
+          "milliseconds; start_to_first_token_ms is that of a new process with a prompt of "
+          "one token, prompt_to_first_token_ms that of --prompt tokens in a running one")
+      ->type_name("FILE");
+  command->callback([options] { bench(*options); });
+}
+
+} // namespace tern::cli

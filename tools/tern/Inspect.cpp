@@ -1,0 +1,63 @@
+// tern inspect: what a .tern or .gguf file holds.
+#include "tools/tern/Inspect.h"
+#include "tools/tern/InputError.h"
+#include "tools/tern/Model.h"
+#include "tools/tern/Report.h"
+#include "tools/tern/Stream.h"
+#include "tools/tern/Subcommands.h"
+
+#include <cstring>
+#include <fstream>
+#include <memory>
+
+namespace tern::cli {
+
+namespace {
+
+struct InspectOptions {
+  EngineOptions engine; ///< for the memory estimate; `model` is the file
+  bool json = false;
+};
+
+bool isGguf(const std::string &path) {
+  char magic[4] = {};
+  std::ifstream(path, std::ios::binary).read(magic, sizeof magic);
+  return std::memcmp(magic, "GGUF", sizeof magic) == 0;
+}
+
+void inspect(const InspectOptions &options) {
+  const std::string &path = options.engine.model;
+  requireReadableFile(path);
+  const bool gguf = isGguf(path);
+  const Json description = gguf ? describeGguf(path) : describeArtifact(options.engine);
+  if (options.json)
+    // Names in a file may be any bytes; JSON is UTF-8.
+    writeStandardOutput(description.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  else if (gguf)
+    printGguf(description);
+  else
+    printArtifact(description);
+}
+
+} // namespace
+
+void printField(const std::string &name, const std::string &text) {
+  writeStandardOutput(formatText("%-18s%s\n", name.c_str(), text.c_str()));
+}
+
+void addInspect(CLI::App &program) {
+  auto options = std::make_shared<InspectOptions>();
+  CLI::App *command = program.add_subcommand(
+      "inspect",
+      "Describe a .tern file (targets, code, weights, memory it will need), or the header\n"
+      "of a .gguf file. Nothing in the file is executed.");
+  command->add_option("FILE", options->engine.model, "A .tern or .gguf file")
+      ->required()
+      ->type_name("");
+  addContextOption(*command, options->engine.context);
+  addThreadsOption(*command, options->engine.threads);
+  command->add_flag("--json", options->json, "Print everything as JSON; sizes in bytes");
+  command->callback([options] { inspect(*options); });
+}
+
+} // namespace tern::cli

@@ -1,0 +1,90 @@
+// tern logits: the model's output for every position of a token sequence, as a NumPy file.
+#include "tools/tern/InputError.h"
+#include "tools/tern/Model.h"
+#include "tools/tern/OutputFile.h"
+#include "tools/tern/Report.h"
+#include "tools/tern/Subcommands.h"
+
+#include <algorithm>
+#include <bit>
+#include <memory>
+
+namespace tern::cli {
+
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "the header below says '<f4'");
+
+struct LogitsOptions {
+  EngineOptions engine;
+  std::string tokens, output;
+};
+
+/// Header of NumPy's file format, version 1.0.
+std::string npyHeader(size_t rows, size_t columns) {
+  constexpr size_t prefixSize = 10, alignment = 64;
+  std::string dictionary =
+      formatText("{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %zu), }", rows, columns);
+  const size_t unpadded = prefixSize + dictionary.size() + 1;
+  dictionary.append((alignment - unpadded % alignment) % alignment, ' ');
+  dictionary += '\n';
+  std::string header("\x93NUMPY\x01\x00", 8);
+  header += char(dictionary.size() & 0xff);
+  header += char(dictionary.size() >> 8);
+  return header + dictionary;
+}
+
+void writeLogits(const LogitsOptions &options) {
+  const std::vector<int32_t> tokens = parseTokens(options.tokens);
+  const Model model(options.engine.model, options.engine.weights);
+  if (tokens.empty())
+    throw InputError("--tokens", "there are no tokens; give at least one id");
+  model.requireTokens(tokens);
+  EngineOptions engine = options.engine;
+  engine.context = model.contextFor(engine.context);
+  if (tokens.size() > engine.context)
+    throw InputError(model.path(),
+                     formatText("%zu tokens do not fit a context of %u positions; raise --context",
+                                tokens.size(), engine.context));
+  const SessionHandle session = model.createSession(engine);
+
+  const size_t vocabulary = model.info().vocabulary_size;
+  OutputFile output(options.output);
+  const std::string header = npyHeader(tokens.size(), vocabulary);
+  output.write(header.data(), header.size());
+  // Every row wants logits, so a call takes as many rows as may want them.
+  const size_t rowsPerCall = std::min(model.info().max_batch, model.info().max_wanted);
+  const std::vector<uint8_t> wantAll(rowsPerCall, 1);
+  for (size_t at = 0; at < tokens.size(); at += rowsPerCall) {
+    tern_batch batch = TERN_BATCH_INIT;
+    batch.rows = std::min(rowsPerCall, tokens.size() - at);
+    batch.tokens = tokens.data() + at;
+    batch.want = wantAll.data();
+    tern_logits logits = TERN_LOGITS_INIT;
+    tern_error error = TERN_ERROR_INIT;
+    check(tern_forward(session.get(), &batch, &logits, &error), error, model.path());
+    for (size_t row = 0; row < logits.rows; ++row)
+      output.write(logits.logits + row * logits.stride, vocabulary * sizeof(float));
+  }
+  output.commit();
+}
+
+} // namespace
+
+void addLogits(CLI::App &program) {
+  auto options = std::make_shared<LogitsOptions>();
+  CLI::App *command = program.add_subcommand(
+      "logits", "Write the logits after every token: a NumPy file, float32 [tokens, vocabulary].");
+  addEngineOptions(*command, options->engine);
+  command->add_option("--tokens", options->tokens, "Token ids: 1,2,3; nothing is added")
+      ->required()
+      ->type_name("IDS");
+  command
+      ->add_option("-o", options->output,
+                   "Output file; it appears under this name when it is complete")
+      ->required()
+      ->type_name("OUT.npy");
+  command->callback([options] { writeLogits(*options); });
+}
+
+} // namespace tern::cli

@@ -1,0 +1,46 @@
+// Options that several subcommands share, and the checks CLI11 has no validator for.
+#ifndef TERN_TOOLS_TERN_OPTIONS_H
+#define TERN_TOOLS_TERN_OPTIONS_H
+
+#include "tern/tern.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace tern::cli {
+
+/// The model file and how it is executed.
+struct EngineOptions {
+  std::string model;
+  uint32_t threads = 0; ///< 0: the CPUs this process may run on
+  uint32_t context = 0; ///< 0: the smaller of the model's length and 4096
+  tern_weights_mode weights = TERN_WEIGHTS_AUTO;
+};
+
+/// How the next token is chosen, and when to stop.
+struct SamplingOptions {
+  uint32_t maxTokens = 0; ///< 0: until an end token or a full context
+  float temperature = 0.7f;
+  float topP = 0.9f;
+  uint32_t topK = 0;
+  uint64_t seed = 0;
+};
+
+void addModelArgument(CLI::App &command, std::string &model);
+void addThreadsOption(CLI::App &command, uint32_t &threads);
+void addContextOption(CLI::App &command, uint32_t &context);
+void addWeightsOption(CLI::App &command, tern_weights_mode &weights);
+/// All four of the above.
+void addEngineOptions(CLI::App &command, EngineOptions &options);
+void addSamplingOptions(CLI::App &command, SamplingOptions &options, uint32_t defaultMaxTokens);
+
+/// "1,2,3" as token ids; throws CLI::ValidationError. Empty text gives no tokens.
+std::vector<int32_t> parseTokens(const std::string &text);
+/// The option's spelling of a mode.
+const char *weightsName(tern_weights_mode mode);
+
+} // namespace tern::cli
+
+#endif

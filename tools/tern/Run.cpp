@@ -1,0 +1,111 @@
+// tern run: one prompt, one continuation, streamed to stdout.
+#include "tools/tern/Generate.h"
+#include "tools/tern/InputError.h"
+#include "tools/tern/Stream.h"
+#include "tools/tern/Subcommands.h"
+
+#include <cstdio>
+#include <memory>
+
+namespace tern::cli {
+
+namespace {
+
+struct RunOptions {
+  EngineOptions engine;
+  SamplingOptions sampling;
+  std::string prompt, tokens;
+  bool hasPrompt = false;
+  bool chat = false;
+  bool stats = false;
+};
+
+std::vector<int32_t> promptTokens(const Model &model, const RunOptions &options) {
+  if (!options.hasPrompt) {
+    std::vector<int32_t> tokens = parseTokens(options.tokens);
+    if (tokens.empty())
+      throw InputError("--tokens", "the prompt is empty; give at least one token id");
+    model.requireTokens(tokens);
+    return tokens;
+  }
+  if (options.prompt.empty())
+    throw InputError("-p", "the prompt is empty; give some text, or token ids with --tokens");
+  if (options.chat)
+    return model.chatTokens({{"user", options.prompt.c_str()}});
+  return model.tokenize(options.prompt, 0);
+}
+
+/// Streams text; for a model without tokenizer the ids, separated by spaces.
+class PieceWriter {
+public:
+  explicit PieceWriter(bool asText) : asText(asText) {}
+
+  void write(const tern_piece &piece) {
+    if (asText)
+      return writeStandardOutput({piece.text, piece.text_size}, piece.text_size > 0);
+    if (piece.token < 0)
+      return;
+    writeStandardOutput((first ? "" : " ") + std::to_string(piece.token), true);
+    first = false;
+  }
+
+private:
+  bool asText;
+  bool first = true;
+};
+
+void run(const RunOptions &options) {
+  if (!options.hasPrompt)
+    parseTokens(options.tokens); // wrong usage is found before the model is loaded
+  const Model model(options.engine.model, options.engine.weights);
+  const std::vector<int32_t> prompt = promptTokens(model, options);
+  const uint32_t context = model.contextFor(options.engine.context);
+  requireRoom(model, prompt.size(), context);
+  const SessionHandle session = model.createSession(options.engine);
+
+  PieceWriter writer(model.info().has_tokenizer);
+  const GenerationRecord record =
+      generate(model, session.get(), options.sampling, /*ignoreEnd=*/false, prompt,
+               {.onHandle = {}, .onPiece = [&](const tern_piece &piece) { writer.write(piece); }});
+  writeStandardOutput("\n", true);
+  if (record.finish == TERN_FINISH_SLOT_FULL)
+    std::fprintf(stderr, "tern: stopped: the context of %u positions is full; raise --context\n",
+                 context);
+  if (options.stats)
+    printStatistics(record);
+}
+
+} // namespace
+
+void addRun(CLI::App &program) {
+  auto options = std::make_shared<RunOptions>();
+  CLI::App *command = program.add_subcommand("run", "Continue a prompt; the text goes to stdout");
+  command->footer(
+      "The text is printed as it is made, a newline follows it. Running a .tern file executes the\n"
+      "machine code inside it: run only files you trust.");
+  addEngineOptions(*command, options->engine);
+  CLI::Option_group *input = command->add_option_group("prompt");
+  CLI::Option *text =
+      input
+          ->add_option("-p", options->prompt, "The prompt: raw text, special tokens are recognised")
+          ->type_name("TEXT");
+  input->add_option("--tokens", options->tokens, "The prompt as token ids: 1,2,3; nothing is added")
+      ->type_name("IDS")
+      ->expected(1);
+  input->require_option(1);
+  command
+      ->add_flag("--chat", options->chat,
+                 "Put the text of -p into the model's chat template as the user's message")
+      ->needs(text);
+  addSamplingOptions(*command, options->sampling, 32);
+  command->add_flag(
+      "--stats", options->stats,
+      "Afterwards speed (tokens/s), start to first token, latency P50 and P99 (ms) and "
+      "memory on stderr");
+  command->callback([options, text] {
+    options->hasPrompt = text->count() > 0;
+    run(*options);
+  });
+}
+
+} // namespace tern::cli

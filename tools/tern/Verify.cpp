@@ -1,0 +1,32 @@
+// tern verify: every digest and every number of an artifact, without executing anything.
+#include "tools/tern/Model.h"
+#include "tools/tern/Stream.h"
+#include "tools/tern/Subcommands.h"
+
+#include <memory>
+
+namespace tern::cli {
+
+namespace {
+
+void verify(const std::string &path) {
+  requireReadableFile(path);
+  const RuntimeHandle runtime = createRuntime();
+  tern_error error = TERN_ERROR_INIT;
+  check(tern_verify_file(runtime.get(), path.c_str(), &error), error, path);
+  writeStandardOutput(path + ": intact\n");
+}
+
+} // namespace
+
+void addVerify(CLI::App &program) {
+  auto model = std::make_shared<std::string>();
+  CLI::App *command = program.add_subcommand(
+      "verify", "Check a .tern file against damage: structure, and the digests of the tables, of\n"
+                "every target's code and of all weights. Nothing in it is executed. This is no\n"
+                "signature: whoever made the file made its digests too.");
+  addModelArgument(*command, *model);
+  command->callback([model] { verify(*model); });
+}
+
+} // namespace tern::cli

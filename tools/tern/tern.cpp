@@ -1,0 +1,70 @@
+// tern: runs, measures and inspects compiled models. Each subcommand is in a file of its own; this
+// one maps outcomes to exit statuses: 0 done, 1 the input or the machine is at fault (one line on
+// stderr), 2 wrong usage.
+#include "tools/tern/InputError.h"
+#include "tools/tern/ProcessStart.h"
+#include "tools/tern/Stream.h"
+#include "tools/tern/Subcommands.h"
+
+#include <cstdio>
+#include <new>
+
+namespace {
+
+constexpr int exitInputError = 1;
+constexpr int exitWrongUsage = 2;
+
+constexpr const char *description =
+    "Runs models that ternc compiled.\n\n"
+    "A .tern file contains machine code for this CPU: running one is running a program. Its\n"
+    "structure and digests are checked against damage, not against malice. Run only files you\n"
+    "trust, or compile them yourself: ternc MODEL.gguf -o MODEL.tern\n\n"
+    "Results go to stdout; progress and statistics to stderr. Exit status: 0 done, 1 the input or\n"
+    "the machine is at fault, 2 wrong usage.";
+
+/// CLI11's messages can span lines; an error is one.
+void printError(std::string message) {
+  for (char &c : message)
+    if (c == '\n' || c == '\r')
+      c = ' ';
+  std::fprintf(stderr, "tern: %s\n", message.c_str());
+}
+
+int runProgram(int argc, char **argv) {
+  CLI::App program(description, "tern");
+  program.set_version_flag("--version", "tern " TERN_PROGRAM_VERSION);
+  program.require_subcommand(1);
+  program.get_formatter()->column_width(28);
+  using namespace tern::cli;
+  addRun(program);
+  addChat(program);
+  addLogits(program);
+  addTokenize(program);
+  addDetokenize(program);
+  addBench(program);
+  addInspect(program);
+  addVerify(program);
+  try {
+    program.parse(argc, argv);
+    finishStandardOutput();
+  } catch (const CLI::Success &request) { // --help, --version
+    return program.exit(request);
+  } catch (const CLI::ParseError &error) {
+    printError(std::string(error.what()) + "; see tern --help, tern SUBCOMMAND --help");
+    return exitWrongUsage;
+  } catch (const InputError &error) {
+    printError(error.what());
+    return exitInputError;
+  } catch (const std::bad_alloc &) {
+    printError("out of memory");
+    return exitInputError;
+  }
+  return 0;
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+  tern::cli::markProcessStart();
+  return runProgram(argc, argv);
+}
