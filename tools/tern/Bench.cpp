@@ -222,10 +222,12 @@ void bench(const BenchOptions &options) {
 
 void addBench(CLI::App &program) {
   auto options = std::make_shared<BenchOptions>();
-  CLI::App *command = program.add_subcommand(
-      "bench",
-      "Measure speed, start-up time and memory: random token ids, one untimed warm-up, then the\n"
-      "timed runs; medians over them. An end token does not stop a run.");
+  CLI::App *command = program.add_subcommand("bench", "Measure speed, start-up time and memory");
+  command->footer(
+      "Random token ids, one untimed warm-up, then the timed runs; medians over them. An end "
+      "token\n"
+      "does not stop a run. start_to_first_token_ms is that of a new process with a prompt of one\n"
+      "token, prompt_to_first_token_ms that of --prompt tokens in a running one.");
   addEngineOptions(*command, options->engine);
   command
       ->add_option("--prompt", options->prompt,
@@ -241,11 +243,8 @@ void addBench(CLI::App &program) {
       ->type_name("N")
       ->check(CLI::PositiveNumber.description(""));
   command
-      ->add_option(
-          "--json", options->json,
-          "Write the figures to FILE too; '-': to stdout instead of the table. Times in "
-          "milliseconds; start_to_first_token_ms is that of a new process with a prompt of "
-          "one token, prompt_to_first_token_ms that of --prompt tokens in a running one")
+      ->add_option("--json", options->json,
+                   "Write the figures to FILE too; '-': to stdout instead of the table")
       ->type_name("FILE");
   command->callback([options] { bench(*options); });
 }

@@ -114,11 +114,11 @@ void chat(const ChatOptions &options) {
 
 void addChat(CLI::App &program) {
   auto options = std::make_shared<ChatOptions>();
-  CLI::App *command = program.add_subcommand(
-      "chat",
-      "Converse in the model's chat template: one message a line, answers on stdout.\n"
-      "Ctrl-C stops an answer, Ctrl-D ends. Running a .tern file executes the machine code\n"
-      "inside it: run only files you trust.");
+  CLI::App *command = program.add_subcommand("chat", "Converse with a model, one message a line");
+  command->footer(
+      "The model's chat template is applied; answers go to stdout. Ctrl-C stops an answer, Ctrl-D "
+      "ends.\n"
+      "Running a .tern file executes the machine code inside it: run only files you trust.");
   addEngineOptions(*command, options->engine);
   CLI::Option *system =
       command

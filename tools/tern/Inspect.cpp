@@ -47,10 +47,11 @@ void printField(const std::string &name, const std::string &text) {
 
 void addInspect(CLI::App &program) {
   auto options = std::make_shared<InspectOptions>();
-  CLI::App *command = program.add_subcommand(
-      "inspect",
-      "Describe a .tern file (targets, code, weights, memory it will need), or the header\n"
-      "of a .gguf file. Nothing in the file is executed.");
+  CLI::App *command =
+      program.add_subcommand("inspect", "Describe a .tern file, or the header of a .gguf file");
+  command->footer("Of an artifact: targets, code, weights, and the memory a session will need with "
+                  "--context and\n"
+                  "--threads. Nothing in the file is executed.");
   command->add_option("FILE", options->engine.model, "A .tern or .gguf file")
       ->required()
       ->type_name("");

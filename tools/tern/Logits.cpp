@@ -73,8 +73,9 @@ void writeLogits(const LogitsOptions &options) {
 
 void addLogits(CLI::App &program) {
   auto options = std::make_shared<LogitsOptions>();
-  CLI::App *command = program.add_subcommand(
-      "logits", "Write the logits after every token: a NumPy file, float32 [tokens, vocabulary].");
+  CLI::App *command =
+      program.add_subcommand("logits", "Write the logits after every token to a NumPy file");
+  command->footer("The file holds float32 [tokens, vocabulary].");
   addEngineOptions(*command, options->engine);
   command->add_option("--tokens", options->tokens, "Token ids: 1,2,3; nothing is added")
       ->required()

@@ -75,9 +75,11 @@ void detokenize(const std::string &path) {
 
 void addTokenize(CLI::App &program) {
   auto options = std::make_shared<TokenizeOptions>();
-  CLI::App *command = program.add_subcommand(
-      "tokenize", "Print the token ids of a text, separated by spaces. All of stdin is one text,\n"
-                  "any bytes, a final newline included.");
+  CLI::App *command =
+      program.add_subcommand("tokenize", "Print the token ids of the text on stdin");
+  command->footer(
+      "All of stdin is one text, any bytes, a final newline included; the ids are separated by\n"
+      "spaces.");
   addModelArgument(*command, options->model);
   command->add_flag("--no-bos", options->noBos,
                     "Leave out the begin and end tokens the model asks for");
@@ -90,10 +92,11 @@ void addTokenize(CLI::App &program) {
 
 void addDetokenize(CLI::App &program) {
   auto model = std::make_shared<std::string>();
-  CLI::App *command = program.add_subcommand(
-      "detokenize",
-      "Print the text of the token ids on stdin (separated by white space), byte for\n"
-      "byte, without a newline at the end.");
+  CLI::App *command =
+      program.add_subcommand("detokenize", "Print the text of the token ids on stdin");
+  command->footer(
+      "Ids are separated by white space; the text is printed byte for byte, without a newline at\n"
+      "the end.");
   addModelArgument(*command, *model);
   command->callback([model] { detokenize(*model); });
 }

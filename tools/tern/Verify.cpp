@@ -21,10 +21,11 @@ void verify(const std::string &path) {
 
 void addVerify(CLI::App &program) {
   auto model = std::make_shared<std::string>();
-  CLI::App *command = program.add_subcommand(
-      "verify", "Check a .tern file against damage: structure, and the digests of the tables, of\n"
-                "every target's code and of all weights. Nothing in it is executed. This is no\n"
-                "signature: whoever made the file made its digests too.");
+  CLI::App *command = program.add_subcommand("verify", "Check a .tern file against damage");
+  command->footer(
+      "Checked: the structure, and the digests of the tables, of every target's code and of all\n"
+      "weights. Nothing in the file is executed. This is no signature: whoever made the file made\n"
+      "its digests too.");
   addModelArgument(*command, *model);
   command->callback([model] { verify(*model); });
 }
