@@ -26,14 +26,21 @@ private:
   void emit(Token::Kind kind, llvm::StringRef text = "") {
     tokens.push_back({kind, text.str(), line()});
   }
-  size_t line() const { return source.take_front(position).count('\n') + 1; }
-  llvm::Error error(const char *what) const {
+  /// The line of `position`, which only grows.
+  size_t line() {
+    lines += source.slice(counted, position).count('\n');
+    counted = position;
+    return lines;
+  }
+  llvm::Error error(const char *what) {
     return llvm::createStringError("line %zu: %s", line(), what);
   }
   llvm::StringRef rest() const { return source.drop_front(position); }
 
   llvm::StringRef source;
   size_t position = 0;
+  size_t counted = 0;
+  size_t lines = 1;
   Trim trim = Trim::nothing;
   std::vector<Token> tokens;
 };

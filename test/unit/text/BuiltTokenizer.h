@@ -1,0 +1,116 @@
+// A tokenizer built for a test: the tables in memory and the runtime's view of them.
+#ifndef TERN_TEST_UNIT_TEXT_BUILTTOKENIZER_H
+#define TERN_TEST_UNIT_TEXT_BUILTTOKENIZER_H
+
+#include "compiler/Text/TokenizerBuilder.h"
+#include "runtime/text/Detokenizer.h"
+#include "runtime/text/Tokenizer.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace tern {
+
+class BuiltTokenizer {
+public:
+  explicit BuiltTokenizer(const TokenizerSpec &spec) {
+    flatbuffers::FlatBufferBuilder builder;
+    auto tokenizer = buildTokenizer(spec, builder);
+    if (!tokenizer) {
+      ADD_FAILURE() << llvm::toString(tokenizer.takeError());
+      return;
+    }
+    builder.Finish(*tokenizer);
+    bytes.assign(builder.GetBufferPointer(), builder.GetBufferPointer() + builder.GetSize());
+  }
+
+  const fb::Tokenizer *table() const { return flatbuffers::GetRoot<fb::Tokenizer>(bytes.data()); }
+
+  text::Tokenizer tokenizer() const {
+    Result<text::Tokenizer> result = text::Tokenizer::create(table());
+    EXPECT_TRUE(result.isOk()) << result.status().message();
+    return *result;
+  }
+
+  std::vector<int32_t> encode(std::string_view text,
+                              const text::EncodeOptions &options = {}) const {
+    text::EncodeWorkspace workspace;
+    text::TokenBuffer tokens;
+    Status status = tokenizer().encode(text, options, workspace, tokens);
+    EXPECT_TRUE(status.isOk()) << status.message();
+    return {tokens.begin(), tokens.end()};
+  }
+
+  std::string decode(const std::vector<int32_t> &ids,
+                     const text::DetokenizeOptions &options = {}) const {
+    text::Tokenizer view = tokenizer();
+    text::Detokenizer detokenizer(view, options);
+    std::string text;
+    text::TextSink sink = sinkTo(text);
+    for (int32_t id : ids) {
+      Status status = detokenizer.push(id, sink);
+      EXPECT_TRUE(status.isOk()) << status.message();
+    }
+    detokenizer.finish(sink);
+    return text;
+  }
+
+  static text::TextSink sinkTo(std::string &text) {
+    return {[](void *context, std::string_view piece) {
+              static_cast<std::string *>(context)->append(piece);
+            },
+            &text};
+  }
+
+  /// The serialized tables; tests may damage them.
+  std::vector<uint8_t> bytes;
+};
+
+/// The spelling byte-level vocabularies use for a byte.
+inline std::string byteStandIn(int byte) {
+  auto standsForItself = [](int b) {
+    return (b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b <= 0xac) || b >= 0xae;
+  };
+  int codePoint = byte;
+  if (!standsForItself(byte)) {
+    codePoint = 256;
+    for (int b = 0; b < byte; ++b)
+      codePoint += !standsForItself(b);
+  }
+  if (codePoint < 0x80)
+    return std::string(1, char(codePoint));
+  return {char(0xc0 | codePoint >> 6), char(0x80 | (codePoint & 0x3f))};
+}
+
+/// Bytes as ids 0 to 255, then the results of `merges`, <bos> and <eos> (control), <tool>
+/// (user-defined).
+inline TokenizerSpec byteLevelSpec(const std::vector<std::string> &merges,
+                                   const std::string &pre = "gpt-2") {
+  TokenizerSpec spec;
+  spec.model = "gpt2";
+  spec.pre = pre;
+  for (int byte = 0; byte < 256; ++byte)
+    spec.tokens.push_back(byteStandIn(byte));
+  for (const std::string &merge : merges) {
+    std::string merged = merge;
+    merged.erase(merged.find(' '), 1);
+    spec.tokens.push_back(merged);
+  }
+  spec.merges = merges;
+  spec.tokenTypes.assign(spec.tokens.size(), 1);
+  spec.bos = spec.tokens.size();
+  spec.eos = spec.tokens.size() + 1;
+  spec.addBos = false;
+  for (auto [token, type] :
+       {std::pair("<bos>", 3), std::pair("<eos>", 3), std::pair("<tool>", 4)}) {
+    spec.tokens.push_back(token);
+    spec.tokenTypes.push_back(type);
+  }
+  return spec;
+}
+
+} // namespace tern
+
+#endif
