@@ -45,6 +45,8 @@ public:
   std::vector<GuardedBuffer> makeBuffers(int tokens, int wanted = 0) const;
   /// All tasks, in ranges of `chunk` tasks (0: one range).
   void run(std::vector<GuardedBuffer> &buffers, int tokens, int wanted = 0, int chunk = 0) const;
+  /// The entry itself, for callers with buffers of their own.
+  TernKernelFunction entry() const { return function; }
 
 private:
   void compile(const std::string &text, const std::string &target);

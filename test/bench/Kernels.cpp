@@ -1,0 +1,178 @@
+// Speed of the linear kernels at TinyLlama-1.1B's shapes, beside a plain read of memory in the same process.
+//
+//   kernel_bench [TARGET] [FILTER]
+//
+// T = 1 walks through enough copies of the weights that they come from memory (DRAM) or runs on one copy
+// that fits the second-level cache (L2); T = 64 is prefill. Medians of alternating runs; the machine may be
+// busy, so look at the ratio to the plain read rather than at the figures.
+#include "test/unit/kernels/KernelHarness.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+#include <functional>
+#include <random>
+#include <sys/mman.h>
+
+using namespace tern;
+
+namespace {
+
+struct Format {
+  const char *name, *encoding, *activation;
+};
+
+const Format formats[] = {
+    {"ternary", "ternary, group = 256, scale = f16", ", #tern.act<group = 256, sums = 256>"},
+    {"ternary-row", "ternary, group = 256, scale = f16", ", #tern.act<group = row, sums = 256>"},
+    {"int4", "int4, group = 32, scale = f16", ", #tern.act<group = 32, sums = 32>"},
+    {"int8", "int8, group = 32, scale = f16", ", #tern.act<group = 32>"},
+    {"int8-sums", "int8, group = 32, scale = f16", ", #tern.act<group = 32, sums = 32>"},
+    {"f16", "f16", ""},
+};
+
+struct Shape {
+  int rows, k;
+};
+const Shape shapes[] = {{2048, 2048}, {5632, 2048}, {2048, 5632}};
+
+std::string kernelText(const Format &f, Shape s) {
+  std::string n = std::to_string(s.rows), k = std::to_string(s.k);
+  std::string weight = "tensor<" + n + "x" + k + "xf32, #tern.enc<" + f.encoding + ", layout = \"rows32\">>";
+  std::string x = "tensor<?x" + k + "xf32" + f.activation + ">", y = "tensor<?x" + n + "xf32>";
+  return "tern.kernel @linear(%x: " + x + " {tern.dim = \"T\"}, %w: " + weight + ") -> " + y +
+         " {\n  %y = tern.linear %x, %w : " + x + ", " + weight + " -> " + y +
+         "\n  tern.yield %y : " + y + "\n}\n";
+}
+
+/// Of this thread's processor time: other processes' turns do not count.
+double seconds(const std::function<void()> &body) {
+  auto now = [] {
+    timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return double(t.tv_sec) + 1e-9 * double(t.tv_nsec);
+  };
+  double start = now();
+  body();
+  return now() - start;
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+/// Anonymous memory with 4 KB pages, as a mapped artifact has them.
+uint8_t *smallPages(size_t size) {
+  void *memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED)
+    abort();
+  madvise(memory, size, MADV_NOHUGEPAGE);
+  return static_cast<uint8_t *>(memory);
+}
+
+uint64_t plainRead(const uint8_t *bytes, size_t size) {
+  using Vector __attribute__((vector_size(64))) = uint64_t;
+  Vector sums[4] = {};
+  auto *vectors = reinterpret_cast<const Vector *>(bytes);
+  for (size_t i = 0; i + 4 <= size / sizeof(Vector); i += 4)
+    for (size_t j = 0; j < 4; ++j)
+      sums[j] += vectors[i + j];
+  Vector sum = sums[0] + sums[1] + sums[2] + sums[3];
+  return sum[0] + sum[1] + sum[2] + sum[3] + sum[4] + sum[5] + sum[6] + sum[7];
+}
+
+volatile uint64_t sink;
+
+constexpr size_t poolBytes = 384u << 20;
+constexpr int repetitions = 9;
+
+class Bench {
+public:
+  Bench(const TestKernel &kernel, Shape shape, uint8_t *pool)
+      : kernel(kernel), shape(shape), pool(pool), buffers(kernel.makeBuffers(64)) {
+    for (size_t i = 0; i < buffers.size(); ++i)
+      memset(buffers[i].data(), 0, buffers[i].size());
+    for (size_t i = 0; i < kernel.signature.arguments.size(); ++i)
+      if (kernel.signature.arguments[i].component.space == Space::Tensor)
+        weight = i;
+    weightBytes = buffers[weight].size();
+    stride = (weightBytes + 4095) / 4096 * 4096;
+    copies = poolBytes / stride;
+  }
+
+  /// Seconds per call with weights from copy `first`...
+  double time(int tokens, size_t first, size_t count) {
+    double total = seconds([&] {
+      for (size_t i = first; i < first + count; ++i)
+        call(tokens, pool + (i % copies) * stride);
+    });
+    return total / double(count);
+  }
+  void report(const char *name) {
+    double macs = double(shape.rows) * shape.k;
+    std::vector<double> dram, l2, read, prefill;
+    for (int i = 0; i < repetitions; ++i) {
+      size_t count = std::min<size_t>(copies, 48);
+      dram.push_back(time(1, size_t(i) * count, count));
+      read.push_back(seconds([&] { sink = plainRead(pool + (i % 3) * (poolBytes / 3), poolBytes / 3); }));
+      l2.push_back(seconds([&] {
+        for (int j = 0; j < 20; ++j)
+          call(1, pool);
+      }) / 20);
+      prefill.push_back(seconds([&] { call(64, pool + (size_t(i) % copies) * stride); }));
+    }
+    double readRate = double(poolBytes / 3) / median(read) * 1e-9;
+    double rate = double(weightBytes) / median(dram) * 1e-9;
+    printf("%-12s %5dx%-5d %7.2f MB  T=1: DRAM %5.1f GB/s (%3.0f%% of read %4.1f)  cached %6.1f Gw/s"
+           "  T=64: %6.1f GMAC/s\n",
+           name, shape.rows, shape.k, double(weightBytes) * 1e-6, rate, 100 * rate / readRate, readRate,
+           macs / median(l2) * 1e-9, 64 * macs / median(prefill) * 1e-9);
+    fflush(stdout);
+  }
+
+private:
+  void call(int tokens, uint8_t *weights) {
+    void *pointers[8] = {};
+    for (size_t i = 0; i < buffers.size(); ++i)
+      pointers[i] = i == weight ? weights : buffers[i].data();
+    int32_t integers[TERN_INT_COUNT] = {tokens};
+    TernArgs args{pointers, integers, nullptr};
+    kernel.entry()(&args, 0, int32_t(kernel.signature.tasks.constant));
+  }
+
+  const TestKernel &kernel;
+  Shape shape;
+  uint8_t *pool;
+  std::vector<GuardedBuffer> buffers;
+  size_t weight = 0, weightBytes, stride, copies;
+};
+
+} // namespace
+
+int main(int argc, char **argv) {
+  std::string wanted = argc > 1 ? argv[1] : "", filter = argc > 2 ? argv[2] : "";
+  uint8_t *pool = smallPages(poolBytes);
+  // Bytes 0 to 0x39 are small finite floats and valid codes of every encoding.
+  std::mt19937_64 random(1);
+  for (size_t i = 0; i < poolBytes; i += 8) {
+    uint64_t value = random() & 0x2a2a2a2a2a2a2a2a;
+    memcpy(pool + i, &value, 8);
+  }
+  for (const std::string &target : runnableTargets()) {
+    if (!wanted.empty() && target != wanted)
+      continue;
+    printf("%s\n", target.c_str());
+    for (const Format &format : formats)
+      for (Shape shape : shapes) {
+        if (!filter.empty() && filter != format.name)
+          continue;
+        TestKernel kernel(kernelText(format, shape), target);
+        if (!kernel.ready)
+          return 1;
+        Bench(kernel, shape, pool).report(format.name);
+      }
+  }
+  return 0;
+}
