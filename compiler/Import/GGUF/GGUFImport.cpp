@@ -7,6 +7,7 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/Verifier.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/SHA256.h"
@@ -80,6 +81,18 @@ Error setModuleAttributes(ModuleOp module, const gguf::File &file, const ModelCo
   return Error::success();
 }
 
+// What the checks before let through and the graph's own rules refuse, as one error.
+Error verifyModule(ModuleOp module, StringRef path) {
+  std::string message;
+  ScopedDiagnosticHandler handler(module.getContext(), [&](Diagnostic &diagnostic) {
+    if (message.empty())
+      message = diagnostic.str();
+  });
+  if (succeeded(verify(module)))
+    return Error::success();
+  return createStringError(path + ": its sizes do not make a valid graph: " + message);
+}
+
 } // namespace
 
 Expected<ImportedModel> importGGUF(MLIRContext &context, StringRef path,
@@ -117,9 +130,8 @@ Expected<ImportedModel> importGGUF(MLIRContext &context, StringRef path,
     return error;
   if (Error error = setModuleAttributes(*result.module, *file, *config))
     return error;
-  if (failed(verify(*result.module)))
-    return createStringError(path +
-                             ": its sizes do not make a valid graph (see the diagnostics above)");
+  if (Error error = verifyModule(*result.module, path))
+    return error;
   for (const gguf::File::Part &part : file->parts())
     result.inputFiles.push_back(part.path);
   result.tokenizer = readGGUFTokenizer(*file, result.tokenizerNote);

@@ -19,8 +19,7 @@ constexpr uint64_t scanBlocks = 65536;
 struct ScanPiece {
   size_t tensor; ///< index into the list that is scanned
   const BlockFormat *format;
-  const uint8_t *data;
-  uint64_t blocks;
+  uint64_t begin, blocks;
 };
 
 // For each tensor whether it holds code 3.
@@ -29,19 +28,21 @@ std::vector<std::atomic<bool>> scanForCode3(const gguf::File &file,
   std::vector<ScanPiece> pieces;
   for (size_t i = 0; i < list.size(); ++i) {
     const BlockFormat *format = findBlockFormatByGGUFType(list[i]->typeNumber);
-    const uint8_t *data = file.bytesOf(*list[i]).data();
     uint64_t blocks = list[i]->size / format->blockBytes;
     for (uint64_t begin = 0; begin < blocks; begin += scanBlocks)
-      pieces.push_back(
-          {i, format, data + begin * format->blockBytes, std::min(scanBlocks, blocks - begin)});
+      pieces.push_back({i, format, begin, std::min(scanBlocks, blocks - begin)});
   }
   std::vector<std::atomic<bool>> found(list.size());
   std::atomic<size_t> next{0};
   auto work = [&] {
     for (size_t i; (i = next.fetch_add(1)) < pieces.size();) {
       const ScanPiece &piece = pieces[i];
-      if (!found[piece.tensor] && holdsCode3(*piece.format, piece.data, piece.blocks))
+      const gguf::Tensor &tensor = *list[piece.tensor];
+      uint64_t offset = piece.begin * piece.format->blockBytes;
+      if (!found[piece.tensor] &&
+          holdsCode3(*piece.format, file.bytesOf(tensor).data() + offset, piece.blocks))
         found[piece.tensor] = true;
+      file.release(tensor, offset, piece.blocks * piece.format->blockBytes);
     }
   };
   std::vector<std::thread> workers;
@@ -50,8 +51,6 @@ std::vector<std::atomic<bool>> scanForCode3(const gguf::File &file,
   work();
   for (std::thread &worker : workers)
     worker.join();
-  for (const gguf::Tensor *tensor : list)
-    file.release(*tensor);
   return found;
 }
 

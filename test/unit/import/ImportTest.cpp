@@ -10,7 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
-#include <numbers>
+#include <random>
 #include <unistd.h>
 
 using namespace tern;
@@ -373,6 +373,45 @@ TEST_F(Import, TheTokenizerIsReadOrANoteSaysWhyNot) {
   EXPECT_EQ(model.tokenizer->eos, std::nullopt);
   EXPECT_EQ(model.tokenizer->addBos, true);
   EXPECT_EQ(model.tokenizer->chatTemplate, "{{ x }}");
+}
+
+// Damage anywhere in the header is one error that names the file, or a model; never a crash.
+TEST_F(Import, DamagedHeadersNeverCrash) {
+  Shape shape;
+  shape.layers = 1;
+  GGUFBytes file = metadata(shape);
+  file.add("llama.attention.key_length", uint32_t(64))
+      .add("llama.rope.dimension_count", uint32_t(64));
+  file.add("llama.rope.scaling.type", "yarn").add("llama.rope.scaling.factor", 4.0f);
+  file.add("tokenizer.ggml.model", "gpt2")
+      .add("tokenizer.ggml.tokens", std::vector<std::string>{"a", "b"});
+  tensors(file, shape);
+  const std::vector<uint8_t> bytes = file.bytes();
+  std::string message;
+  size_t header = gguf::File::parse(bytes, path, message)->parts()[0].headerBytes;
+  std::mt19937 random(3);
+  const uint8_t extremes[] = {0, 1, 0x7f, 0x80, 0xff};
+  unsigned errors = 0;
+  for (int trial = 0; trial < 3000; ++trial) {
+    std::vector<uint8_t> damaged = bytes;
+    size_t at = random() % header;
+    if (trial % 2)
+      damaged[at] ^= uint8_t(1 << random() % 8);
+    else
+      for (size_t i = at; i < std::min(at + 1 + random() % 4, header); ++i)
+        damaged[i] = extremes[random() % std::size(extremes)];
+    std::ofstream(path, std::ios::binary)
+        .write(reinterpret_cast<const char *>(damaged.data()), std::streamsize(damaged.size()));
+    mlir::MLIRContext fresh(mlir::MLIRContext::Threading::DISABLED);
+    auto model = importGGUF(fresh, path, {});
+    if (model)
+      continue;
+    ++errors;
+    std::string text = llvm::toString(model.takeError());
+    ASSERT_EQ(text.compare(0, path.size(), path), 0) << text;
+    ASSERT_EQ(text.find('\n'), std::string::npos) << text;
+  }
+  EXPECT_GT(errors, 1000u);
 }
 
 // The reader's own table and the encodings' must agree where both know a type.

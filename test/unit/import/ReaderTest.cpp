@@ -232,7 +232,7 @@ TEST(GGUFReader, FilesAreMappedAndMissingOnesNamed) {
   auto file = File::open(path, error);
   ASSERT_TRUE(file) << error;
   EXPECT_EQ(file->parts().size(), 1u);
-  file->release(*file->findTensor("a"));
+  file->release(*file->findTensor("a"), 0, 64);
   EXPECT_EQ(file->bytesOf(*file->findTensor("a"))[5], 1);
   EXPECT_FALSE(File::open(path + ".absent", error));
   EXPECT_EQ(error, path + ".absent: cannot open: No such file or directory");
