@@ -1,0 +1,278 @@
+"""Small randomly initialised models from `transformers`, written to GGUF with the `gguf` package.
+
+A `ModelSpec` says which features a model has and how its weights are stored. `build` writes the
+file and gives back the PyTorch model holding exactly the values a reader of the file decodes, so
+that logits can be compared on the same weights. Each file carries a byte-level BPE tokenizer,
+because llama.cpp refuses files without one.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import torch
+from gguf import GGMLQuantizationType as Type
+from gguf.quants import dequantize, quantize
+from reference_tokenizers import byte_level
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
+
+LLAMA3_SCALING = {
+    "rope_type": "llama3",
+    "rope_theta": 500000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+LINEAR_SCALING = {"rope_type": "linear", "rope_theta": 10000.0, "factor": 4.0}
+
+CHATML = (
+    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] "
+    "+ '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}"
+    "{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model: architecture, sizes, features, storage type of its matrices."""
+
+    name: str
+    family: str = "llama"  # or "qwen2"
+    hidden: int = 90
+    feed_forward: int = 134
+    layers: int = 2
+    heads: int = 6
+    kv_heads: int = 2
+    head_size: int = 16  # llama only; qwen2 has hidden / heads
+    vocabulary: int = 503
+    context: int = 1024
+    tied: bool = False
+    rope: tuple[tuple[str, Any], ...] = ()  # items of rope_parameters; empty: plain
+    matrix_type: Type = Type.F32
+    other_types: tuple[tuple[str, Type], ...] = ()  # by a part of the tensor's name, first match
+    ternary: bool = False  # matrices hold scale * {-1, 0, 1}
+    codes_of_two: bool = False  # TQ2_0 codes 3 (+2) in every matrix of that type
+    outliers: bool = False  # see amplify_channels
+    embedding_scale: float = 1.0  # above 1: the residual stream dominates what layers add, as in trained models
+    split_tensors: int = 0  # tensors per file of a split model; 0: one file
+    seed: int = 1
+
+    def type_of(self, tensor: str, dimensions: int) -> Type:
+        if dimensions == 1:
+            return Type.F32
+        for part, kind in self.other_types:
+            if part in tensor:
+                return kind
+        return self.matrix_type
+
+
+@dataclass
+class BuiltModel:
+    """A GGUF file and the PyTorch model of the same values."""
+
+    spec: ModelSpec
+    path: Path
+    torch_model: PreTrainedModel = field(repr=False)
+
+
+def rope_parameters(spec: ModelSpec) -> dict[str, Any]:
+    return dict(spec.rope) or {"rope_type": "default", "rope_theta": 10000.0}
+
+
+def create_torch_model(spec: ModelSpec) -> PreTrainedModel:
+    """Float32, eager attention; weights large enough that every part matters for the logits."""
+    sizes = {
+        "vocab_size": spec.vocabulary,
+        "hidden_size": spec.hidden,
+        "intermediate_size": spec.feed_forward,
+        "num_hidden_layers": spec.layers,
+        "num_attention_heads": spec.heads,
+        "num_key_value_heads": spec.kv_heads,
+        "max_position_embeddings": spec.context,
+        "tie_word_embeddings": spec.tied,
+        "rope_parameters": rope_parameters(spec),
+        "attn_implementation": "eager",
+    }
+    torch.manual_seed(spec.seed)
+    model: PreTrainedModel
+    if spec.family == "llama":
+        model = LlamaForCausalLM(LlamaConfig(**sizes, head_dim=spec.head_size, rms_norm_eps=1e-5))
+    else:
+        model = Qwen2ForCausalLM(Qwen2Config(**sizes, rms_norm_eps=1e-6))
+    model = model.to(torch.float32).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(random_values(spec, name, parameter))
+    if spec.outliers:
+        amplify_channels(model)
+    return model
+
+
+def random_values(spec: ModelSpec, name: str, like: torch.Tensor) -> torch.Tensor:
+    """Matrices keep the variance of what passes through them; norms vary around 1."""
+    if name.endswith("bias"):
+        return torch.randn_like(like) * 0.5
+    if like.ndim == 1:
+        return 1 + 0.3 * torch.randn_like(like)
+    columns = like.shape[1]
+    if "embed_tokens" in name:
+        return torch.randn_like(like) * spec.embedding_scale
+    if spec.ternary:
+        return torch.randint(-1, 2, like.shape) * float(np.float16(1.2 / math.sqrt(columns)))
+    return torch.randn_like(like) / math.sqrt(columns)
+
+
+OUTLIER_CHANNELS = [3, 7, 11, 19]
+OUTLIER_FACTOR = 300.0
+
+
+def amplify_channels(model: PreTrainedModel) -> None:
+    """Four channels of the normalised residual stream become outliers, as trained models have them.
+
+    The gains before attention and feed-forward are multiplied and the columns of the matrices that
+    read them divided by the same factor: as a function of real numbers the model is unchanged.
+    """
+    with torch.no_grad():
+        for layer in model.model.layers:
+            for norm, readers in (
+                (layer.input_layernorm, [layer.self_attn.q_proj, layer.self_attn.k_proj, layer.self_attn.v_proj]),
+                (layer.post_attention_layernorm, [layer.mlp.gate_proj, layer.mlp.up_proj]),
+            ):
+                norm.weight[OUTLIER_CHANNELS] *= OUTLIER_FACTOR
+                for reader in readers:
+                    reader.weight[:, OUTLIER_CHANNELS] /= OUTLIER_FACTOR
+
+
+def interleave_rotary_rows(weight: np.ndarray, heads: int) -> np.ndarray:
+    """Rows of each head from the halves order of `transformers` to the pairs order of GGUF's llama."""
+    return weight.reshape(heads, 2, -1, *weight.shape[1:]).swapaxes(1, 2).reshape(weight.shape)
+
+
+def split_rotary_rows(weight: np.ndarray, heads: int) -> np.ndarray:
+    """The inverse of interleave_rotary_rows."""
+    return weight.reshape(heads, -1, 2, *weight.shape[1:]).swapaxes(1, 2).reshape(weight.shape)
+
+
+def llama3_rope_factors(parameters: dict[str, Any], head_size: int) -> np.ndarray:
+    """What llama.cpp's converter writes as `rope_freqs.weight`: divisors of the frequencies."""
+    factor, low, high = (parameters[key] for key in ("factor", "low_freq_factor", "high_freq_factor"))
+    original = parameters["original_max_position_embeddings"]
+    factors = []
+    for index in range(0, head_size, 2):
+        wavelength = 2 * math.pi * parameters["rope_theta"] ** (index / head_size)
+        if wavelength < original / high:
+            factors.append(1.0)
+        elif wavelength > original / low:
+            factors.append(factor)
+        else:
+            smooth = (original / wavelength - low) / (high - low)
+            factors.append(1 / ((1 - smooth) / factor + smooth))
+    return np.array(factors, np.float32)
+
+
+def encode_tensor(values: np.ndarray, kind: Type, codes_of_two: bool) -> np.ndarray:
+    """Bytes (or floats) as GGUFWriter wants them."""
+    if kind == Type.F32:
+        return values
+    if kind == Type.F16:
+        return values.astype(np.float16)
+    data = quantize(values, kind)
+    if kind == Type.TQ2_0 and codes_of_two:
+        data = data.copy()
+        data[..., 5] |= 3  # the first of four codes in byte 5 of each row's first block
+        data[..., 40] |= 0xC0
+    return data
+
+
+@functools.cache
+def tokenizer_metadata(vocabulary: int) -> dict[str, Any]:
+    """A GPT-2 style tokenizer of exactly that many tokens."""
+    special = len(byte_level("gpt-2", 300).spec["tokens"]) - 300
+    spec = byte_level("gpt-2", vocabulary - special).spec
+    if len(spec["tokens"]) != vocabulary:
+        raise ValueError(f"the tokenizer has {len(spec['tokens'])} tokens, expected {vocabulary}")
+    return spec
+
+
+def write_metadata(writer: gguf.GGUFWriter, spec: ModelSpec, model: PreTrainedModel) -> None:
+    writer.add_name(spec.name)
+    writer.add_context_length(spec.context)
+    writer.add_embedding_length(spec.hidden)
+    writer.add_block_count(spec.layers)
+    writer.add_feed_forward_length(spec.feed_forward)
+    writer.add_head_count(spec.heads)
+    writer.add_head_count_kv(spec.kv_heads)
+    writer.add_layer_norm_rms_eps(model.config.rms_norm_eps)
+    writer.add_vocab_size(spec.vocabulary)
+    if spec.family == "llama":
+        writer.add_key_length(spec.head_size)
+        writer.add_value_length(spec.head_size)
+        writer.add_rope_dimension_count(spec.head_size)
+    parameters = rope_parameters(spec)
+    writer.add_rope_freq_base(parameters["rope_theta"])
+    if parameters["rope_type"] == "linear":
+        writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+        writer.add_rope_scaling_factor(parameters["factor"])
+    for key, value in tokenizer_metadata(spec.vocabulary).items():
+        writer.add_key_value(f"tokenizer.ggml.{key}", value, *value_type(value))
+    writer.add_chat_template(CHATML)
+
+
+def value_type(value: Any) -> tuple[gguf.GGUFValueType, ...]:
+    """Type, and element type of an array, for GGUFWriter.add_key_value."""
+    if isinstance(value, list):
+        return (gguf.GGUFValueType.ARRAY,)
+    if isinstance(value, bool):
+        return (gguf.GGUFValueType.BOOL,)
+    return (gguf.GGUFValueType.UINT32 if isinstance(value, int) else gguf.GGUFValueType.STRING,)
+
+
+def gguf_tensors(spec: ModelSpec, model: PreTrainedModel) -> Iterator[tuple[str, str, np.ndarray, Type, int]]:
+    """PyTorch name, GGUF name, float values in GGUF's order, storage type, heads if rotary (else 0)."""
+    arch = gguf.MODEL_ARCH.LLAMA if spec.family == "llama" else gguf.MODEL_ARCH.QWEN2
+    names = gguf.get_tensor_name_map(arch, spec.layers)
+    for name, parameter in model.named_parameters():
+        target = names.get_name(name, try_suffixes=(".weight", ".bias"))
+        if target is None:
+            raise ValueError(f"the gguf package has no name for {name}")
+        values = parameter.detach().numpy()
+        heads = 0
+        if spec.family == "llama" and ("q_proj" in name or "k_proj" in name):
+            heads = spec.heads if "q_proj" in name else spec.kv_heads
+            values = interleave_rotary_rows(values, heads)
+        yield name, target, np.ascontiguousarray(values), spec.type_of(target, values.ndim), heads
+
+
+def build(spec: ModelSpec, folder: Path) -> BuiltModel:
+    """Writes folder/NAME.gguf (or its parts; `path` is then the first)."""
+    model = create_torch_model(spec)
+    path = folder / f"{spec.name}.gguf"
+    writer = gguf.GGUFWriter(path, spec.family, split_max_tensors=spec.split_tensors)
+    write_metadata(writer, spec, model)
+    parameters = dict(model.named_parameters())
+    for name, target, values, kind, heads in gguf_tensors(spec, model):
+        data = encode_tensor(values, kind, spec.codes_of_two)
+        if kind in (Type.F32, Type.F16):
+            writer.add_tensor(target, data)
+        else:
+            writer.add_tensor(target, data, raw_shape=data.shape, raw_dtype=kind)
+        decoded = np.asarray(dequantize(data, kind), np.float32).reshape(values.shape)
+        with torch.no_grad():
+            parameters[name].copy_(torch.from_numpy(split_rotary_rows(decoded, heads) if heads else decoded))
+    if rope_parameters(spec)["rope_type"] == "llama3":
+        writer.add_tensor("rope_freqs.weight", llama3_rope_factors(rope_parameters(spec), spec.head_size))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    if spec.split_tensors:
+        path = min(folder.glob(f"{spec.name}-00001-of-*.gguf"))
+    return BuiltModel(spec, path, model)

@@ -1,0 +1,135 @@
+"""Logits against PyTorch on the same weights, and against llama.cpp on the same files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import BuildModel, Compile
+from gguf import GGMLQuantizationType as Type
+from models import LINEAR_SCALING, LLAMA3_SCALING, ModelSpec
+from programs import tern_logits
+from references import llama_cpp_logits, lowest_cosine, random_tokens, relative_error, torch_logits
+
+FLOAT_SPECS = [
+    ModelSpec("f32-odd-sizes"),
+    ModelSpec(
+        "f32-tied-head-size", hidden=64, heads=4, kv_heads=1, head_size=32, feed_forward=100, tied=True, vocabulary=311
+    ),
+    ModelSpec("f32-llama3-rope", head_size=32, rope=tuple(LLAMA3_SCALING.items())),
+    ModelSpec("f32-linear-rope", rope=tuple(LINEAR_SCALING.items())),
+    ModelSpec("f32-qwen2", family="qwen2", hidden=96, heads=6, kv_heads=3, feed_forward=145),
+    ModelSpec("f32-one-head", hidden=40, heads=1, kv_heads=1, head_size=64, feed_forward=33, layers=1),
+    ModelSpec("f32-split", split_tensors=5),
+]
+HALF_SPECS = [
+    ModelSpec("f16", matrix_type=Type.F16),
+    ModelSpec("bf16-qwen2", family="qwen2", hidden=96, heads=6, kv_heads=3, matrix_type=Type.BF16),
+]
+BLOCKS = {"hidden": 96, "feed_forward": 160, "head_size": 32}
+TERNARY = {"hidden": 256, "feed_forward": 512, "heads": 8, "head_size": 64, "matrix_type": Type.TQ2_0, "ternary": True}
+QUANTIZED_SPECS = [
+    ModelSpec("q8_0", **BLOCKS, matrix_type=Type.Q8_0),
+    ModelSpec("q4_0", **BLOCKS, matrix_type=Type.Q4_0),
+    ModelSpec("q4_0-tied-qwen2", "qwen2", 96, 160, heads=6, kv_heads=3, matrix_type=Type.Q4_0, tied=True),
+    ModelSpec("tq2_0", **TERNARY, other_types=(("token_embd", Type.F16), ("output.weight", Type.Q8_0))),
+    ModelSpec("tq2_0-tied", **TERNARY, tied=True),
+    ModelSpec("tq2_0-code-3", **TERNARY, codes_of_two=True, other_types=(("token_embd", Type.Q4_0),)),
+    ModelSpec(
+        "mixed-types",
+        hidden=256,
+        feed_forward=768,
+        head_size=64,
+        heads=4,
+        vocabulary=601,
+        matrix_type=Type.Q4_0,
+        other_types=(
+            ("token_embd", Type.BF16),
+            ("output.weight", Type.F16),
+            ("attn_q", Type.Q8_0),
+            ("attn_k", Type.F32),
+            ("ffn_up", Type.Q8_0),
+            ("ffn_down", Type.TQ2_0),
+        ),
+    ),
+]
+TOKENS = 70  # more than a batch of 64, no multiple of anything
+
+
+def name(spec: ModelSpec) -> str:
+    return spec.name
+
+
+@pytest.mark.parametrize("spec", FLOAT_SPECS, ids=name)
+def test_f32_matches_pytorch(spec: ModelSpec, build_model: BuildModel, compile_gguf: Compile, tmp_path: Path) -> None:
+    model = build_model(spec)
+    tokens = random_tokens(TOKENS, spec.vocabulary)
+    actual = tern_logits(compile_gguf(model.path, "--kv=f32"), tokens, tmp_path)
+    assert relative_error(actual, torch_logits(model, tokens)) <= 1e-4
+
+
+@pytest.mark.parametrize("spec", HALF_SPECS, ids=name)
+def test_half_matches_pytorch(spec: ModelSpec, build_model: BuildModel, compile_gguf: Compile, tmp_path: Path) -> None:
+    model = build_model(spec)
+    tokens = random_tokens(TOKENS, spec.vocabulary)
+    actual = tern_logits(compile_gguf(model.path), tokens, tmp_path)
+    assert relative_error(actual, torch_logits(model, tokens)) <= 2e-3
+
+
+@pytest.mark.parametrize("spec", QUANTIZED_SPECS, ids=name)
+def test_quantized_matches_pytorch_on_dequantized_weights(
+    spec: ModelSpec, build_model: BuildModel, compile_gguf: Compile, tmp_path: Path
+) -> None:
+    model = build_model(spec)
+    tokens = random_tokens(TOKENS, spec.vocabulary)
+    actual = tern_logits(compile_gguf(model.path), tokens, tmp_path)
+    assert lowest_cosine(actual, torch_logits(model, tokens)) >= 0.999
+
+
+@pytest.mark.parametrize("spec", FLOAT_SPECS + HALF_SPECS + QUANTIZED_SPECS, ids=name)
+def test_matches_llama_cpp(spec: ModelSpec, build_model: BuildModel, compile_gguf: Compile, tmp_path: Path) -> None:
+    model = build_model(spec)
+    tokens = random_tokens(TOKENS, spec.vocabulary)
+    options = ("--kv=f32",) if spec in FLOAT_SPECS else ()
+    actual = tern_logits(compile_gguf(model.path, *options), tokens, tmp_path)
+    assert lowest_cosine(actual, llama_cpp_logits(model.path, tokens)) >= 0.999
+
+
+def test_positions_beyond_an_attention_block(build_model: BuildModel, compile_gguf: Compile, tmp_path: Path) -> None:
+    """Attention is computed in blocks of 512 positions."""
+    model = build_model(FLOAT_SPECS[0])
+    tokens = random_tokens(1024, model.spec.vocabulary)
+    actual = tern_logits(compile_gguf(model.path, "--kv=f32"), tokens, tmp_path)
+    assert relative_error(actual, torch_logits(model, tokens)) <= 1e-4
+
+
+@pytest.mark.parametrize("kind", [Type.Q8_0, Type.Q4_0, Type.TQ2_0], ids=lambda kind: kind.name.lower())
+def test_outlier_channels(kind: Type, build_model: BuildModel, compile_gguf: Compile, tmp_path: Path) -> None:
+    """Activation channels 300 times the others; one scale per token would drown everything else."""
+    spec = ModelSpec(
+        f"outliers-{kind.name.lower()}",
+        hidden=1024,
+        feed_forward=1024,
+        heads=16,
+        kv_heads=4,
+        head_size=64,
+        matrix_type=kind,
+        other_types=(("token_embd", Type.F16), ("output.weight", Type.F16)),
+        ternary=kind == Type.TQ2_0,
+        outliers=True,
+        embedding_scale=24,
+    )
+    model = build_model(spec)
+    tokens = random_tokens(32, spec.vocabulary)
+    expected = torch_logits(model, tokens)
+    ours = lowest_cosine(tern_logits(compile_gguf(model.path), tokens, tmp_path), expected)
+    theirs = lowest_cosine(llama_cpp_logits(model.path, tokens), expected)
+    assert ours >= 0.999
+    # The same rounding in another order moves the last digits either way.
+    assert 1 - ours <= 1.05 * (1 - theirs) + 1e-6, f"1 - cosine: tern {1 - ours:.3e}, llama.cpp {1 - theirs:.3e}"
+
+
+def test_logits_are_float32_rows_per_token(small_artifact: Path, tmp_path: Path) -> None:
+    logits = tern_logits(small_artifact, [5, 6, 7], tmp_path)
+    assert logits.shape == (3, 503) and logits.dtype == np.float32 and np.isfinite(logits).all()
