@@ -8,7 +8,8 @@ namespace tern::runtime {
 
 class Random {
 public:
-  explicit Random(uint64_t seed = 0) {
+  /// As pcg32_srandom(seed, stream) of the reference implementation.
+  explicit Random(uint64_t seed = 0, uint64_t stream = 54) : increment(stream << 1 | 1) {
     next();
     state += seed;
     next();
@@ -16,7 +17,7 @@ public:
 
   uint32_t next() {
     const uint64_t old = state;
-    state = old * 6364136223846793005u + 1442695040888963407u;
+    state = old * 6364136223846793005u + increment;
     const uint32_t mixed = uint32_t((old >> 18 ^ old) >> 27);
     const unsigned rotation = unsigned(old >> 59);
     return mixed >> rotation | mixed << (-rotation & 31);
@@ -30,6 +31,7 @@ public:
 
 private:
   uint64_t state = 0;
+  uint64_t increment;
 };
 
 } // namespace tern::runtime

@@ -31,7 +31,8 @@ void TextStream::write(void *context, std::string_view text) {
 Status TextStream::push(State &state, int32_t token, std::string_view &text) {
   used = 0;
   overflowed = false;
-  if (state.detokenizer)
+  // A model may have more rows of logits than its tokenizer has tokens; such tokens have no text.
+  if (state.detokenizer && tokenizer->isToken(token))
     TERN_RETURN_IF_ERROR(state.detokenizer->push(token, {write, this}));
   if (overflowed)
     return Status::error(StatusCode::invalidArtifact,

@@ -1,0 +1,265 @@
+// Generation through the C interface: text, finishes, reuse of a slot's prefix, cancelling.
+#include "test/unit/runtime/ToyArtifact.h"
+#include "test/unit/runtime/ToyText.h"
+
+#include <atomic>
+#include <gtest/gtest.h>
+#include <string>
+#include <thread>
+
+using namespace tern::test;
+
+static AlignedBytes toyWithText() {
+  ToyArtifact toy;
+  toy.table.tokenizer = toyTokenizer();
+  return toy.write();
+}
+
+namespace {
+struct Generated {
+  std::vector<int32_t> tokens;
+  std::string text;
+  tern_finish finish = TERN_FINISH_NONE;
+};
+
+class Generation : public testing::Test {
+protected:
+  LoadedModel model{toyWithText()};
+  tern_error error = TERN_ERROR_INIT;
+
+  void SetUp() override { ASSERT_NE(model.handle, nullptr) << model.error.message; }
+
+  tern_generation *begin(tern_session *session, const tern_generate_options &options,
+                         const std::vector<int32_t> &prompt) {
+    tern_generation *generation = nullptr;
+    EXPECT_EQ(
+        tern_generate_begin(session, &options, prompt.data(), prompt.size(), &generation, &error),
+        TERN_OK)
+        << error.message;
+    return generation;
+  }
+  Generated collect(tern_generation *generation) {
+    Generated result;
+    while (result.finish == TERN_FINISH_NONE) {
+      tern_piece piece = TERN_PIECE_INIT;
+      if (tern_next(generation, &piece, &error) != TERN_OK) {
+        ADD_FAILURE() << error.message;
+        break;
+      }
+      result.finish = piece.finish;
+      result.text.append(piece.text ? piece.text : "", piece.text_size);
+      if (piece.token >= 0)
+        result.tokens.push_back(piece.token);
+    }
+    return result;
+  }
+  Generated generate(tern_session *session, const tern_generate_options &options,
+                     const std::vector<int32_t> &prompt) {
+    return collect(begin(session, options, prompt));
+  }
+};
+} // namespace
+
+static tern_generate_options greedy(uint32_t maxTokens) {
+  tern_generate_options options = TERN_GENERATE_OPTIONS_INIT;
+  options.max_tokens = maxTokens;
+  options.ignore_end = 1;
+  return options;
+}
+
+static int32_t largest(const std::vector<float> &logits) {
+  return int32_t(std::max_element(logits.begin(), logits.end()) - logits.begin());
+}
+
+static const std::vector<int32_t> prompt = {40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53,
+                                            54, 55, 56, 57, 58, 59, 60, 61, 62, 63, 64, 65, 66, 67};
+
+TEST_F(Generation, GreedyFollowsTheLargestLogit) {
+  ToySession session(model.handle);
+  const Generated found = generate(session.handle, greedy(12), prompt);
+  EXPECT_EQ(found.finish, TERN_FINISH_MAX_TOKENS);
+  std::vector<int32_t> history = prompt, expected;
+  for (int i = 0; i < 12; ++i) {
+    expected.push_back(largest(referenceLogits(history)));
+    history.push_back(expected.back());
+  }
+  EXPECT_EQ(found.tokens, expected);
+}
+
+TEST_F(Generation, StreamsWholeCharacters) {
+  ToySession session(model.handle);
+  tern_generate_options options = greedy(400);
+  options.temperature = 50; // close to uniform: both halves of the two-byte character come up
+  options.seed = 3;
+  tern_generation *generation = begin(session.handle, options, prompt);
+  std::vector<int32_t> tokens;
+  std::string text;
+  for (;;) {
+    tern_piece piece = TERN_PIECE_INIT;
+    ASSERT_EQ(tern_next(generation, &piece, &error), TERN_OK) << error.message;
+    if (piece.token == 96)
+      EXPECT_EQ(std::string(piece.text, piece.text_size).find('\xC3'), std::string::npos);
+    text.append(piece.text, piece.text_size);
+    if (piece.finish != TERN_FINISH_NONE)
+      break;
+    tokens.push_back(piece.token);
+  }
+  std::string expected;
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    const bool completes = tokens[i] == 97 && i > 0 && tokens[i - 1] == 96;
+    // Control tokens in between have no bytes, so they do not separate the halves.
+    if (tokens[i] < 96)
+      expected += char(32 + tokens[i]);
+    else if (completes)
+      expected += "\xC3\xA9";
+    else if (tokens[i] == 97)
+      expected += "\xEF\xBF\xBD";
+    else if (tokens[i] == 96 && !(i + 1 < tokens.size() && tokens[i + 1] == 97))
+      expected += "\xEF\xBF\xBD";
+  }
+  const bool separated = [&] {
+    for (size_t i = 0; i + 1 < tokens.size(); ++i)
+      if (tokens[i] == 96 && tokens[i + 1] >= 98)
+        return true;
+    return false;
+  }();
+  ASSERT_FALSE(separated) << "choose a seed without a control token inside a character";
+  EXPECT_EQ(text, expected);
+  EXPECT_NE(text.find("\xEF\xBF\xBD"), std::string::npos);
+}
+
+TEST_F(Generation, SamplingIsDecidedByTheSeed) {
+  ToySession session(model.handle, 2);
+  tern_generate_options options = greedy(30);
+  options.temperature = 2;
+  options.top_p = 0.95f;
+  options.seed = 1;
+  const Generated first = generate(session.handle, options, prompt);
+  options.slot = 1;
+  EXPECT_EQ(generate(session.handle, options, prompt).tokens, first.tokens);
+  options.seed = 2;
+  EXPECT_NE(generate(session.handle, options, prompt).tokens, first.tokens);
+}
+
+TEST_F(Generation, AnEndTokenEndsIt) {
+  ToySession session(model.handle);
+  tern_generate_options options = greedy(0);
+  options.ignore_end = 0;
+  options.temperature = 100;
+  const Generated found = generate(session.handle, options, prompt);
+  ASSERT_EQ(found.finish, TERN_FINISH_END_TOKEN);
+  EXPECT_EQ(found.tokens.back(), toyEndToken);
+  EXPECT_EQ(tern_token_is_end(model.handle, toyEndToken), 1);
+  EXPECT_EQ(tern_token_is_end(model.handle, 5), 0);
+}
+
+TEST_F(Generation, StopsWhenTheSlotIsFull) {
+  ToySession session(model.handle, 1, 40);
+  tern_generation *generation = begin(session.handle, greedy(0), prompt);
+  const Generated found = collect(generation);
+  EXPECT_EQ(found.finish, TERN_FINISH_SLOT_FULL);
+  // The last token comes from the logits of the last position and has no place of its own.
+  EXPECT_EQ(found.tokens.size(), 40 - prompt.size() + 1);
+  EXPECT_EQ(tern_slot_length(session.handle, 0), 40u);
+  tern_piece piece = TERN_PIECE_INIT;
+  ASSERT_EQ(tern_next(generation, &piece, &error), TERN_OK);
+  EXPECT_EQ(piece.finish, TERN_FINISH_SLOT_FULL) << "the finish repeats";
+  EXPECT_EQ(piece.text_size, 0u);
+}
+
+TEST_F(Generation, ReusesTheCommonPrefixOfTheHistory) {
+  ToySession session(model.handle), fresh(model.handle);
+  const Generated first = generate(session.handle, greedy(5), prompt);
+  std::vector<int32_t> longer = prompt;
+  longer.insert(longer.end(), first.tokens.begin(), first.tokens.begin() + 3);
+  longer.push_back(7);
+  tern_generation *generation = begin(session.handle, greedy(5), longer);
+  EXPECT_EQ(tern_slot_length(session.handle, 0), prompt.size() + 3) << "the shared part is kept";
+  EXPECT_EQ(collect(generation).tokens, generate(fresh.handle, greedy(5), longer).tokens);
+  // The same history again: only its last token is evaluated.
+  begin(session.handle, greedy(5), longer);
+  EXPECT_EQ(tern_slot_length(session.handle, 0), longer.size() - 1);
+}
+
+TEST_F(Generation, AppendsToASlot) {
+  ToySession session(model.handle), fresh(model.handle);
+  generate(session.handle, greedy(1), prompt);
+  ASSERT_EQ(tern_slot_length(session.handle, 0), prompt.size());
+  tern_generate_options options = greedy(6);
+  options.append = 1;
+  std::vector<int32_t> whole = prompt;
+  whole.insert(whole.end(), {1, 2, 3});
+  EXPECT_EQ(generate(session.handle, options, {1, 2, 3}).tokens,
+            generate(fresh.handle, greedy(6), whole).tokens);
+}
+
+TEST_F(Generation, RefusesBadPromptsAndOptions) {
+  ToySession session(model.handle, 1, 32);
+  tern_generation *generation = nullptr;
+  const auto status = [&](const tern_generate_options &options, std::vector<int32_t> tokens) {
+    return tern_generate_begin(session.handle, &options, tokens.data(), tokens.size(), &generation,
+                               &error);
+  };
+  EXPECT_EQ(status(greedy(1), {}), TERN_INVALID_ARGUMENT);
+  EXPECT_NE(std::string(error.message).find("empty"), std::string::npos);
+  EXPECT_EQ(generation, nullptr);
+  EXPECT_EQ(status(greedy(1), {-1}), TERN_OUT_OF_RANGE);
+  EXPECT_EQ(status(greedy(1), {TOY_VOCABULARY}), TERN_OUT_OF_RANGE);
+  EXPECT_EQ(status(greedy(1), std::vector<int32_t>(33, 1)), TERN_OUT_OF_RANGE);
+  tern_generate_options options = greedy(1);
+  options.slot = 1;
+  EXPECT_EQ(status(options, {1}), TERN_OUT_OF_RANGE);
+  options = greedy(1);
+  options.temperature = -1;
+  EXPECT_EQ(status(options, {1}), TERN_INVALID_ARGUMENT);
+  options = greedy(1);
+  options.struct_size = 0;
+  EXPECT_EQ(status(options, {1}), TERN_INVALID_ARGUMENT);
+}
+
+TEST_F(Generation, WorksWithoutATokenizer) {
+  LoadedModel plain(ToyArtifact().write());
+  ASSERT_NE(plain.handle, nullptr) << plain.error.message;
+  ToySession session(plain.handle);
+  const Generated found = generate(session.handle, greedy(4), prompt);
+  EXPECT_EQ(found.tokens.size(), 4u);
+  EXPECT_EQ(found.text, "");
+  size_t count = 0;
+  EXPECT_EQ(tern_tokenize(plain.handle, "a", 1, 0, nullptr, 0, &count, &error), TERN_NOT_FOUND);
+}
+
+TEST_F(Generation, IsCancelledBetweenCalls) {
+  ToySession session(model.handle);
+  tern_generation *generation = begin(session.handle, greedy(0), prompt);
+  tern_piece piece = TERN_PIECE_INIT;
+  ASSERT_EQ(tern_next(generation, &piece, &error), TERN_OK);
+  EXPECT_EQ(piece.finish, TERN_FINISH_NONE);
+  tern_cancel(generation);
+  ASSERT_EQ(tern_next(generation, &piece, &error), TERN_OK);
+  EXPECT_EQ(piece.finish, TERN_FINISH_CANCELLED);
+  EXPECT_EQ(tern_slot_length(session.handle, 0), prompt.size()) << "what was complete is kept";
+  EXPECT_EQ(collect(begin(session.handle, greedy(3), prompt)).tokens.size(), 3u) << "and goes on";
+}
+
+TEST_F(Generation, IsCancelledFromAnotherThread) {
+  for (int round = 0; round < 20; ++round) {
+    ToySession session(model.handle, 1, 0, 2);
+    tern_generation *generation = begin(session.handle, greedy(0), prompt);
+    std::atomic<int> produced{0};
+    std::thread canceller([&] {
+      while (produced.load() < round)
+        std::this_thread::yield();
+      tern_cancel(generation);
+    });
+    tern_finish finish = TERN_FINISH_NONE;
+    while (finish == TERN_FINISH_NONE) {
+      tern_piece piece = TERN_PIECE_INIT;
+      ASSERT_EQ(tern_next(generation, &piece, &error), TERN_OK) << error.message;
+      finish = piece.finish;
+      ++produced;
+    }
+    canceller.join();
+    // A thousand positions may be full before the other thread gets to run.
+    EXPECT_TRUE(finish == TERN_FINISH_CANCELLED || finish == TERN_FINISH_SLOT_FULL);
+  }
+}

@@ -1,0 +1,213 @@
+// Sampling: filters, determinism, and frequencies against the softmax it stands for.
+#include "runtime/session/Sampler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <gtest/gtest.h>
+#include <limits>
+#include <map>
+#include <numeric>
+#include <set>
+#include <vector>
+
+using namespace tern;
+using namespace tern::runtime;
+
+static constexpr float notANumber = std::numeric_limits<float>::quiet_NaN();
+static constexpr float infinite = std::numeric_limits<float>::infinity();
+
+static std::vector<float> randomLogits(uint32_t count, uint64_t seed) {
+  Random random(seed);
+  std::vector<float> logits(count);
+  for (float &x : logits)
+    x = float(random.uniform() * 20 - 10);
+  return logits;
+}
+
+/// The tokens that `draws` draws produce, with their counts.
+static std::map<int32_t, int> draw(const std::vector<float> &logits, const SamplingOptions &options,
+                                   int draws, uint64_t seed = 1) {
+  Sampler sampler;
+  EXPECT_TRUE(sampler.allocate({}, uint32_t(logits.size())).isOk());
+  Random random(seed);
+  std::map<int32_t, int> counts;
+  for (int i = 0; i < draws; ++i)
+    ++counts[sampler.sample(logits.data(), options, random)];
+  return counts;
+}
+
+/// All tokens by falling logit; equal ones by rising number.
+static std::vector<int32_t> mostLikelyFirst(const std::vector<float> &logits) {
+  std::vector<int32_t> order(logits.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
+    const float x = logits[size_t(a)], y = logits[size_t(b)];
+    return x != y ? x > y : a < b;
+  });
+  return order;
+}
+
+static std::set<int32_t> tokensOf(const std::map<int32_t, int> &counts) {
+  std::set<int32_t> tokens;
+  for (const auto &[token, count] : counts)
+    tokens.insert(token);
+  return tokens;
+}
+
+TEST(Random, IsThePublishedPcg32) {
+  Random random(42, 54); // round 1 of the reference implementation's demo
+  for (uint32_t expected :
+       {0xa15c02b7u, 0x7b47f409u, 0xba1d3330u, 0x83d2f293u, 0xbfa4784bu, 0xcbed606eu})
+    EXPECT_EQ(random.next(), expected);
+}
+
+TEST(Random, IsUniform) {
+  Random random(7);
+  double sum = 0;
+  for (int i = 0; i < 100000; ++i) {
+    const double u = random.uniform();
+    ASSERT_GE(u, 0);
+    ASSERT_LT(u, 1);
+    sum += u;
+  }
+  EXPECT_NEAR(sum / 100000, 0.5, 0.005);
+}
+
+TEST(ExpOfNegative, IsCloseToExp) {
+  for (float x = 0; x > -87; x -= 0.0137f)
+    EXPECT_NEAR(double(expOfNegative(x)) / std::exp(double(x)), 1.0, 3e-7) << x;
+  EXPECT_EQ(expOfNegative(0), 1.0f);
+  EXPECT_EQ(expOfNegative(-1000), 0.0f);
+}
+
+TEST(Sampler, GreedyTakesTheLowestTokenAmongEquals) {
+  EXPECT_EQ(largestLogit(std::vector<float>{1, 3, 3, 2}.data(), 4), 1);
+  EXPECT_EQ(largestLogit(std::vector<float>{notANumber, -5, notANumber, -4}.data(), 4), 3);
+  EXPECT_EQ(largestLogit(std::vector<float>{-infinite, -infinite}.data(), 2), 0);
+  EXPECT_EQ(largestLogit(std::vector<float>{notANumber, notANumber}.data(), 2), -1);
+}
+
+TEST(Sampler, SurvivesNonFiniteLogits) {
+  SamplingOptions options;
+  options.temperature = 1;
+  EXPECT_EQ(tokensOf(draw({notANumber, notANumber}, options, 5)), std::set<int32_t>({-1}));
+  EXPECT_EQ(tokensOf(draw({0, infinite, 0}, options, 5)), std::set<int32_t>({1}));
+  EXPECT_EQ(tokensOf(draw({-infinite, -infinite}, options, 5)), std::set<int32_t>({0}));
+  EXPECT_EQ(tokensOf(draw({notANumber, -infinite, 2, notANumber}, options, 50)),
+            std::set<int32_t>({2}));
+}
+
+TEST(Sampler, FrequenciesFollowTheSoftmax) {
+  const std::vector<float> logits = {1.0f, 0.0f, 2.0f, -1.0f, 0.5f, -3.0f};
+  for (float temperature : {0.5f, 1.0f, 2.0f}) {
+    SamplingOptions options;
+    options.temperature = temperature;
+    constexpr int draws = 60000;
+    const auto counts = draw(logits, options, draws, 99);
+    double total = 0, chiSquared = 0;
+    for (float x : logits)
+      total += std::exp(double(x) / double(temperature));
+    for (size_t i = 0; i < logits.size(); ++i) {
+      const double expected = draws * std::exp(double(logits[i]) / double(temperature)) / total;
+      const auto found = counts.find(int32_t(i));
+      const double difference = (found == counts.end() ? 0 : found->second) - expected;
+      chiSquared += difference * difference / expected;
+    }
+    EXPECT_LT(chiSquared, 25.7) << "p < 1e-4 with 5 degrees of freedom, temperature "
+                                << temperature;
+  }
+}
+
+TEST(Sampler, TopKKeepsTheMostLikely) {
+  const std::vector<float> logits = randomLogits(1000, 7);
+  const std::vector<int32_t> order = mostLikelyFirst(logits);
+  for (uint32_t k : {1u, 2u, 5u}) {
+    SamplingOptions options;
+    options.temperature = 20; // flat enough that all k are drawn
+    options.topK = k;
+    EXPECT_EQ(tokensOf(draw(logits, options, 2000)),
+              std::set<int32_t>(order.begin(), order.begin() + k));
+  }
+}
+
+TEST(Sampler, TopPKeepsTheSmallestSufficientSet) {
+  // Probabilities 0.4, 0.3, 0.2, 0.1.
+  const std::vector<float> logits = {std::log(0.1f), std::log(0.4f), std::log(0.2f),
+                                     std::log(0.3f)};
+  const std::pair<float, std::set<int32_t>> cases[] = {
+      {0.05f, {1}},       {0.39f, {1}},       {0.45f, {1, 3}},       {0.69f, {1, 3}},
+      {0.75f, {1, 2, 3}}, {0.89f, {1, 2, 3}}, {0.95f, {0, 1, 2, 3}}, {1.0f, {0, 1, 2, 3}}};
+  for (const auto &[p, expected] : cases) {
+    SamplingOptions options;
+    options.temperature = 1;
+    options.topP = p;
+    EXPECT_EQ(tokensOf(draw(logits, options, 3000)), expected) << p;
+  }
+}
+
+TEST(Sampler, TopPAgreesWithSortingForLargeVocabularies) {
+  for (uint64_t seed = 0; seed < 5; ++seed) {
+    const std::vector<float> logits = randomLogits(2000, seed);
+    const std::vector<int32_t> order = mostLikelyFirst(logits);
+    double total = 0, sum = 0;
+    for (float x : logits)
+      total += std::exp(double(x));
+    std::set<int32_t> expected;
+    for (int32_t token : order) {
+      expected.insert(token);
+      sum += std::exp(double(logits[size_t(token)]));
+      if (sum >= 0.01 * total)
+        break;
+    }
+    SamplingOptions options;
+    options.temperature = 1;
+    options.topP = 0.01f;
+    const auto drawn = tokensOf(draw(logits, options, 3000, seed));
+    EXPECT_EQ(drawn, expected) << "seed " << seed;
+  }
+}
+
+TEST(Sampler, MinPIsRelativeToTheBest) {
+  const std::vector<float> logits = {0.0f, std::log(0.5f), std::log(0.1f)};
+  SamplingOptions options;
+  options.temperature = 1;
+  options.minP = 0.3f;
+  EXPECT_EQ(tokensOf(draw(logits, options, 2000)), std::set<int32_t>({0, 1}));
+  options.minP = 1;
+  EXPECT_EQ(tokensOf(draw(logits, options, 100)), std::set<int32_t>({0}));
+}
+
+TEST(Sampler, TheSeedDecides) {
+  const std::vector<float> logits = randomLogits(300, 3);
+  SamplingOptions options;
+  options.temperature = 3;
+  options.topP = 0.9f;
+  options.topK = 100;
+  const auto sequence = [&](uint64_t seed) {
+    Sampler sampler;
+    EXPECT_TRUE(sampler.allocate({}, 300).isOk());
+    Random random(seed);
+    std::vector<int32_t> tokens;
+    for (int i = 0; i < 50; ++i)
+      tokens.push_back(sampler.sample(logits.data(), options, random));
+    return tokens;
+  };
+  EXPECT_EQ(sequence(5), sequence(5));
+  EXPECT_NE(sequence(5), sequence(6));
+}
+
+TEST(Sampler, RefusesOptionsOutOfRange) {
+  const auto code = [](auto set) {
+    SamplingOptions options;
+    set(options);
+    return options.check().code();
+  };
+  EXPECT_EQ(code([](auto &) {}), StatusCode::ok);
+  EXPECT_EQ(code([](auto &o) { o.temperature = -1; }), StatusCode::invalidArgument);
+  EXPECT_EQ(code([](auto &o) { o.temperature = notANumber; }), StatusCode::invalidArgument);
+  EXPECT_EQ(code([](auto &o) { o.temperature = infinite; }), StatusCode::invalidArgument);
+  EXPECT_EQ(code([](auto &o) { o.topP = 0; }), StatusCode::invalidArgument);
+  EXPECT_EQ(code([](auto &o) { o.topP = 1.5f; }), StatusCode::invalidArgument);
+  EXPECT_EQ(code([](auto &o) { o.topP = notANumber; }), StatusCode::invalidArgument);
+  EXPECT_EQ(code([](auto &o) { o.minP = -0.1f; }), StatusCode::invalidArgument);
+}

@@ -1,0 +1,102 @@
+// Every task runs once, on the worker that owns its range; parked and spinning workers alike.
+#include "runtime/device/ThreadPool.h"
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+using namespace tern;
+using namespace tern::runtime;
+
+namespace {
+struct Counts {
+  explicit Counts(int32_t tasks)
+      : runs(new std::atomic<int>[size_t(tasks)]()), owner(size_t(tasks)) {}
+  std::unique_ptr<std::atomic<int>[]> runs;
+  std::vector<uint32_t> owner;
+
+  static void count(void *self, uint32_t worker, int32_t first, int32_t last) {
+    Counts &counts = *static_cast<Counts *>(self);
+    for (int32_t task = first; task < last; ++task) {
+      ++counts.runs[size_t(task)];
+      counts.owner[size_t(task)] = worker;
+    }
+  }
+};
+} // namespace
+
+TEST(ThreadPool, RunsEachTaskOnceInFixedRanges) {
+  for (uint32_t workers : {1u, 2u, 3u, 4u, 9u}) {
+    ThreadPool pool;
+    ASSERT_TRUE(pool.start({}, workers).isOk());
+    for (int32_t tasks : {0, 1, 2, 3, 7, 8, 64, 1000}) {
+      Counts counts(tasks ? tasks : 1);
+      pool.run(tasks, Counts::count, &counts);
+      for (int32_t task = 0; task < tasks; ++task) {
+        EXPECT_EQ(counts.runs[size_t(task)].load(), 1) << workers << " " << tasks << " " << task;
+        const uint32_t owner = counts.owner[size_t(task)];
+        if (tasks > 1) {
+          EXPECT_LE(ThreadPool::begin(tasks, owner, workers), task);
+          EXPECT_LT(task, ThreadPool::begin(tasks, owner + 1, workers));
+        }
+      }
+      EXPECT_EQ(ThreadPool::begin(tasks, workers, workers), tasks);
+    }
+  }
+}
+
+TEST(ThreadPool, SurvivesManyShortLoops) {
+  ThreadPool pool;
+  ASSERT_TRUE(pool.start({}, 3).isOk());
+  std::atomic<int64_t> sum{0};
+  const auto add = [](void *context, uint32_t, int32_t first, int32_t last) {
+    for (int32_t i = first; i < last; ++i)
+      static_cast<std::atomic<int64_t> *>(context)->fetch_add(i, std::memory_order_relaxed);
+  };
+  int64_t expected = 0;
+  for (int32_t round = 0; round < 3000; ++round) {
+    const int32_t tasks = round % 11;
+    pool.run(tasks, add, &sum);
+    expected += int64_t(tasks) * (tasks - 1) / 2;
+  }
+  EXPECT_EQ(sum.load(), expected);
+}
+
+#if defined(__linux__)
+/// Number of this process's threads, other than the caller, that the kernel lists as sleeping.
+static int sleepingThreads() {
+  int sleeping = 0;
+  for (const auto &entry : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::ifstream file(entry.path() / "stat");
+    std::string line;
+    std::getline(file, line);
+    const size_t name = line.rfind(')');
+    sleeping += name != std::string::npos && line.substr(name, 3) == ") S";
+  }
+  return sleeping;
+}
+
+TEST(ThreadPool, ParksWhenIdleAndWakesAgain) {
+  ThreadPool pool;
+  ASSERT_TRUE(pool.start({}, 3).isOk());
+  for (int round = 0; round < 3; ++round) {
+    Counts counts(64);
+    pool.run(64, Counts::count, &counts);
+    for (int task = 0; task < 64; ++task)
+      EXPECT_EQ(counts.runs[size_t(task)].load(), 1);
+    while (sleepingThreads() < 2) // a worker that spins for ever fails by the test's time limit
+      std::this_thread::yield();
+  }
+}
+#endif
+
+TEST(ThreadPool, RefusesImpossibleCounts) {
+  ThreadPool none, many;
+  EXPECT_EQ(none.start({}, 0).code(), StatusCode::invalidArgument);
+  EXPECT_EQ(many.start({}, ThreadPool::maxWorkers + 1).code(), StatusCode::invalidArgument);
+}
