@@ -1,15 +1,12 @@
 """Block formats against the `gguf` package, bit for bit, through the encoding_probe program."""
 
-import os
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
 from gguf import GGMLQuantizationType
 from gguf.quants import dequantize, quantize
-
-BIN = Path(os.environ.get("TERN_BIN", Path(__file__).parents[2] / "build" / "bin"))
+from programs import BIN
 
 FORMATS = {
     "f32": GGMLQuantizationType.F32,
