@@ -1,13 +1,14 @@
 // Causal attention over a paged cache, one (row, key head) pair per task.
 //
-// All query heads of a group share the loads of their key head. Positions run in blocks of 512 (8 cache blocks,
-// each found through the block table); each block gives its maximum m, the sum l of exp(score - m) and the
-// weighted values, and blocks are merged in ascending order (online softmax: Milakov and Gimelshein, 2018;
-// Dao et al., 2022). Every sum has one order that depends on the row's position alone, so a row's result does not
-// depend on the other rows of the call, on threads or on chunking.
+// All query heads of a group share the loads of their key head. Positions run in blocks of 512 (8
+// cache blocks, each found through the block table); each block gives its maximum m, the sum l of
+// exp(score - m) and the weighted values, and blocks are merged in ascending order (online softmax:
+// Milakov and Gimelshein, 2018; Dao et al., 2022). Every sum has one order that depends on the
+// row's position alone, so a row's result does not depend on the other rows of the call, on threads
+// or on chunking.
 //
-// Positions after the row's own are masked out of the scores and never multiplied into the values: what
-// lies there is not initialised.
+// Positions after the row's own are masked out of the scores and never multiplied into the values:
+// what lies there is not initialised.
 #include "compiler/Kernels/KvCacheAccess.h"
 #include <limits>
 
@@ -24,22 +25,18 @@ namespace {
 constexpr int attentionBlock = 512;
 constexpr int keyTile = int(KvType::keyTile);
 constexpr int cacheBlock = int(KvType::blockPositions);
-constexpr int tilesPerBlock = attentionBlock / keyTile;
+constexpr int tilesPerCacheBlock = cacheBlock / keyTile;
 constexpr int cacheBlocksPerBlock = attentionBlock / cacheBlock;
+constexpr float minusInfinity = -std::numeric_limits<float>::infinity();
 
-/// Combines the lanes of `partial` (lane, rest...) by halves: one fixed tree.
-Expr foldLanes(Func partial, const std::vector<Expr> &rest,
-               const std::function<Expr(Expr, Expr)> &combine) {
-  std::vector<Expr> lanes;
-  for (int lane = 0; lane < keyTile; ++lane) {
-    std::vector<Expr> arguments = {lane};
-    arguments.insert(arguments.end(), rest.begin(), rest.end());
-    lanes.push_back(partial(arguments));
-  }
-  for (int half = keyTile / 2; half >= 1; half /= 2)
-    for (int lane = 0; lane < half; ++lane)
-      lanes[lane] = combine(lanes[lane], lanes[lane + half]);
-  return lanes[0];
+using Combine = std::function<Expr(Expr, Expr)>;
+
+/// Combines terms by halves: one fixed tree.
+Expr fold(std::vector<Expr> terms, const Combine &combine) {
+  for (size_t half = terms.size() / 2; half >= 1; half /= 2)
+    for (size_t i = 0; i < half; ++i)
+      terms[i] = combine(terms[i], terms[i + half]);
+  return terms[0];
 }
 
 Expr larger(Expr a, Expr b) { return Halide::max(std::move(a), std::move(b)); }
@@ -58,10 +55,9 @@ public:
 private:
   Expr row() const { return u / keyHeads; }
   Expr keyHead() const { return u % keyHeads; }
-  Expr position() const {
-    return boundedPosition(builder.get<IntValue>(op.getPositions()), row());
-  }
-  Expr slot() const { return boundedSlot(builder.get<IntValue>(op.getSlots()), row()); }
+  // Stages of their own: Halide does not trim loops by conditions that hold a promise.
+  Expr position() const { return s.rowPosition(u); }
+  Expr slot() const { return s.rowSlot(u); }
   /// The first position the row attends to.
   Expr lowest() const {
     return type.getWindow() ? Halide::max(position() - int(type.getWindow()) + 1, 0) : Expr(0);
@@ -70,11 +66,16 @@ private:
   Expr blockAt(const Expr &c) const {
     return table.block(Halide::min(b * cacheBlocksPerBlock + c, position() / cacheBlock), slot());
   }
-  /// Whether tile `t` of attention block `b` holds a position that the row attends to, or may.
-  Expr tileInUse(const Expr &t) const {
-    return b * attentionBlock + t * keyTile <= position();
+  /// The cache blocks of attention block `b` that hold a position up to the row's.
+  RDom cacheBlocksInUse(const std::string &name) const {
+    RDom blocks(0, cacheBlocksPerBlock, name);
+    blocks.where(b * attentionBlock + blocks * cacheBlock <= position());
+    return blocks;
   }
 
+  Func foldTilesAndLanes(Func partial, Func &folded, const std::string &name,
+                         const Combine &combine) const;
+  void defineRow();
   void defineScores();
   void defineWeights();
   void defineBlockValues();
@@ -82,64 +83,88 @@ private:
   llvm::Error defineOutput();
 
   KernelBuilder &builder;
-  AttentionOp op;
+  mutable AttentionOp op; // MLIR accessors are not const
   const KvValue &cache;
   KvType type;
   BlockTable table;
   int keyHeads, groupHeads, headSize, valueSize;
+  Var lane{"lane"}, tile{"tile"}, c{"c"}, g{"g"}, b{"b"}, u{"u"}, element{"element"}, dim{"dim"};
   AttentionStages s;
-  Var lane{"lane"}, tile{"tile"}, element{"element"}, g{"g"}, d0{"d"}, u{"u"}, b{"b"}, c{"c"};
 };
+
+void AttentionBuilder::defineRow() {
+  s.rowPosition = Func("rowPosition");
+  s.rowPosition(u) = boundedPosition(builder.get<IntValue>(op.getPositions()), row());
+  s.rowSlot = Func("rowSlot");
+  s.rowSlot(u) = boundedSlot(builder.get<IntValue>(op.getSlots()), row());
+}
 
 void AttentionBuilder::defineScores() {
   const FloatValue &query = builder.get<FloatValue>(op.getQuery());
   s.query = Func("query");
   Expr first = (keyHead() * groupHeads + g) * headSize;
-  s.query(d0, g, u) = query.element(first + d0, row()) * op.getScale().convertToFloat();
+  s.query(dim, g, u) = query.element(first + dim, row()) * op.getScale().convertToFloat();
 
   Halide::ImageParam keys =
       builder.addInput(cache.keys, cacheElementType(type), keyDimensions(type));
   RDom d(0, headSize, "dims");
   s.d = d.x;
   s.dot = Func("dot");
-  Expr key = Halide::cast<float>(
-      keys(lane, d, tile % (cacheBlock / keyTile), keyHead(), blockAt(tile * keyTile / cacheBlock)));
-  s.dot(lane, tile, g, b, u) = 0.0f;
-  s.dot(lane, tile, g, b, u) += s.query(d, g, u) * key;
+  Expr key = Halide::cast<float>(keys(lane, d, tile, keyHead(), blockAt(c)));
+  s.dot(lane, tile, c, g, b, u) = 0.0f;
+  s.dot(lane, tile, c, g, b, u) += s.query(d, g, u) * key;
 
-  Expr at = b * attentionBlock + tile * keyTile + lane;
+  RDom blocks = cacheBlocksInUse("scoreBlocks");
+  s.scoreBlock = blocks.x;
+  Expr at = b * attentionBlock + blocks * cacheBlock + tile * keyTile + lane;
   Expr visible = at <= position();
   if (type.getWindow())
     visible = visible && at >= lowest();
   s.scores = Func("scores");
-  s.scores(lane, tile, g, b, u) = Halide::select(visible, s.dot(lane, tile, g, b, u),
-                                                 -std::numeric_limits<float>::infinity());
+  s.scores(lane, tile, c, g, b, u) = Halide::undef<float>();
+  s.scores(lane, tile, blocks, g, b, u) =
+      Halide::select(visible, s.dot(lane, tile, blocks, g, b, u), minusInfinity);
+}
+
+/// (lane, tile, g, b, u) to (g, b, u), by way of `folded` (lane, g, b, u).
+Func AttentionBuilder::foldTilesAndLanes(Func partial, Func &folded, const std::string &name,
+                                         const Combine &combine) const {
+  std::vector<Expr> tiles, lanes;
+  for (int i = 0; i < tilesPerCacheBlock; ++i)
+    tiles.push_back(partial(lane, i, g, b, u));
+  folded = Func("tile" + name);
+  folded(lane, g, b, u) = fold(tiles, combine);
+  for (int i = 0; i < keyTile; ++i)
+    lanes.push_back(folded(i, g, b, u));
+  Func result("block" + name);
+  result(g, b, u) = fold(lanes, combine);
+  return result;
 }
 
 void AttentionBuilder::defineWeights() {
-  RDom maximumTiles(0, tilesPerBlock, "maximumTiles");
-  maximumTiles.where(tileInUse(maximumTiles));
-  s.maximumTile = maximumTiles.x;
+  // Four maxima and sums per lane, one for each tile of a cache block.
+  RDom maximumBlocks = cacheBlocksInUse("maximumBlocks");
+  s.maximumBlock = maximumBlocks.x;
   s.laneMaximum = Func("laneMaximum");
-  s.laneMaximum(lane, g, b, u) = -std::numeric_limits<float>::infinity();
-  s.laneMaximum(lane, g, b, u) =
-      larger(s.laneMaximum(lane, g, b, u), s.scores(lane, maximumTiles, g, b, u));
-  s.maximum = Func("maximum");
-  s.maximum(g, b, u) = foldLanes(s.laneMaximum, {g, b, u}, larger);
+  s.laneMaximum(lane, tile, g, b, u) = minusInfinity;
+  s.laneMaximum(lane, tile, g, b, u) =
+      larger(s.laneMaximum(lane, tile, g, b, u), s.scores(lane, tile, maximumBlocks, g, b, u));
+  s.maximum = foldTilesAndLanes(s.laneMaximum, s.tileMaximum, "Maximum", larger);
 
   // exp of a masked score is exactly 0.
+  RDom weightBlocks = cacheBlocksInUse("weightBlocks");
+  s.weightBlock = weightBlocks.x;
   s.weights = Func("weights");
-  s.weights(lane, tile, g, b, u) =
-      Halide::exp(Halide::min(s.scores(lane, tile, g, b, u) - s.maximum(g, b, u), 0.0f));
+  s.weights(lane, tile, c, g, b, u) = Halide::undef<float>();
+  s.weights(lane, tile, weightBlocks, g, b, u) = Halide::exp(
+      Halide::min(s.scores(lane, tile, weightBlocks, g, b, u) - s.maximum(g, b, u), 0.0f));
 
-  RDom sumTiles(0, tilesPerBlock, "sumTiles");
-  sumTiles.where(tileInUse(sumTiles));
-  s.sumTile = sumTiles.x;
+  RDom sumBlocks = cacheBlocksInUse("sumBlocks");
+  s.sumBlock = sumBlocks.x;
   s.laneSum = Func("laneSum");
-  s.laneSum(lane, g, b, u) = 0.0f;
-  s.laneSum(lane, g, b, u) += s.weights(lane, sumTiles, g, b, u);
-  s.sum = Func("sum");
-  s.sum(g, b, u) = foldLanes(s.laneSum, {g, b, u}, total);
+  s.laneSum(lane, tile, g, b, u) = 0.0f;
+  s.laneSum(lane, tile, g, b, u) += s.weights(lane, tile, sumBlocks, g, b, u);
+  s.sum = foldTilesAndLanes(s.laneSum, s.tileSum, "Sum", total);
 }
 
 void AttentionBuilder::defineBlockValues() {
@@ -149,17 +174,15 @@ void AttentionBuilder::defineBlockValues() {
   p.where(b * attentionBlock + c * cacheBlock + p <= position());
   s.position = p.x;
   s.partial = Func("partial");
-  Expr weight = s.weights(p % keyTile, c * (cacheBlock / keyTile) + p / keyTile, g, b, u);
   s.partial(element, g, c, b, u) = 0.0f;
-  s.partial(element, g, c, b, u) +=
-      weight * Halide::cast<float>(values(element, p, keyHead(), blockAt(c)));
+  s.partial(element, g, c, b, u) += s.weights(p % keyTile, p / keyTile, c, g, b, u) *
+                                    Halide::cast<float>(values(element, p, keyHead(), blockAt(c)));
 
-  RDom cacheBlocks(0, cacheBlocksPerBlock, "cacheBlocks");
-  cacheBlocks.where(b * attentionBlock + cacheBlocks * cacheBlock <= position());
-  s.cacheBlock = cacheBlocks.x;
+  RDom blocks = cacheBlocksInUse("valueBlocks");
+  s.valueBlock = blocks.x;
   s.blockValues = Func("blockValues");
   s.blockValues(element, g, b, u) = 0.0f;
-  s.blockValues(element, g, b, u) += s.partial(element, g, cacheBlocks, b, u);
+  s.blockValues(element, g, b, u) += s.partial(element, g, blocks, b, u);
 }
 
 void AttentionBuilder::defineState() {
@@ -169,7 +192,7 @@ void AttentionBuilder::defineState() {
     blocks.where(blocks * attentionBlock + attentionBlock > lowest());
   s.block = blocks.x;
   s.state = Func("state");
-  s.state(element, g, u) = Tuple(0.0f, -std::numeric_limits<float>::infinity(), 0.0f);
+  s.state(element, g, u) = Tuple(0.0f, minusInfinity, 0.0f);
   Expr before = s.state(element, g, u)[1], here = s.maximum(g, blocks, u);
   Expr maximum = larger(before, here);
   // The first block finds before = -inf, whose factor is exactly 0.
@@ -197,19 +220,19 @@ llvm::Error AttentionBuilder::defineOutput() {
 
   int64_t groupSize = int64_t(groupHeads) * valueSize;
   int64_t rowStride = llvm::alignTo(uint64_t(groupSize * keyHeads), rowPadding);
-  builder.addOutput(s.out, builder.argumentOf(true, number, 0),
-                    {dimension(valueSize, 1), dimension(groupHeads, valueSize),
-                     dimension(keyHeads, groupSize),
-                     {fixed(0), builder.rowsBinding(op.getResult()), fixed(rowStride)}},
-                    {{0, valueSize},
-                     {0, groupHeads},
-                     {0, keyHeads},
-                     {0, builder.rowsOf(op.getResult())}});
+  builder.addOutput(
+      s.out, builder.argumentOf(true, number, 0),
+      {dimension(valueSize, 1),
+       dimension(groupHeads, valueSize),
+       dimension(keyHeads, groupSize),
+       {fixed(0), builder.rowsBinding(op.getResult()), fixed(rowStride)}},
+      {{0, valueSize}, {0, groupHeads}, {0, keyHeads}, {0, builder.rowsOf(op.getResult())}});
   builder.set(op.getResult(), StoredValue{});
   return llvm::Error::success();
 }
 
 llvm::Error AttentionBuilder::build() {
+  defineRow();
   defineScores();
   defineWeights();
   defineBlockValues();
@@ -220,7 +243,7 @@ llvm::Error AttentionBuilder::build() {
   s.tile = tile;
   s.element = element;
   s.g = g;
-  s.d0 = d0;
+  s.dim = dim;
   s.u = u;
   s.b = b;
   s.c = c;

@@ -22,30 +22,37 @@ struct KvStoreStages {
 };
 
 /// Attention of one (row, key head) task `u` at a time; G = query heads per key head. Positions run
-/// in attention blocks of 512: tiles of 16 keys for the scores, cache blocks of 64 for the values.
+/// in attention blocks `b` of 512 positions, made of cache blocks `c` of 64, made of tiles of 16.
 struct AttentionStages {
+  Halide::Var lane, tile, c, g, b, u, element, dim;
+  int groupHeads = 1, headSize = 0, valueSize = 0;
+
   Halide::Func out; ///< (element, g, head, row), one update over `task`
   Halide::RVar task;
   Halide::Func rowPosition, rowSlot; ///< (u)
-  Halide::Func query;                ///< scaled (d, g, u)
-  Halide::Func state; ///< Tuple (weighted values, maximum, sum of weights) (element, g, u), updated
-                      ///< over `block`
+  Halide::Func query;                ///< scaled (dim, g, u)
+  /// Tuple of weighted values, maximum and sum of weights (element, g, u), updated over `block`.
+  Halide::Func state;
   Halide::RVar block;
-  Halide::Func dot; ///< (lane, tile, g, block, u), updated over `d`
+
+  Halide::Func scores; ///< masked; (lane, tile, c, g, b, u), one update over `scoreBlock`
+  Halide::RVar scoreBlock;
+  Halide::Func dot; ///< as scores, updated over `d`
   Halide::RVar d;
-  Halide::Func scores;       ///< masked; (lane, tile, g, block, u)
-  Halide::Func laneMaximum;  ///< (lane, g, block, u), updated over `maximumTile`
-  Halide::Func maximum;      ///< (g, block, u)
-  Halide::Func weights;      ///< exp(score - maximum); as scores
-  Halide::Func laneSum, sum; ///< as laneMaximum, maximum
-  Halide::RVar maximumTile, sumTile;
-  Halide::Func partial; ///< weighted values of a cache block: (element, g, cacheBlock, block, u),
-                        ///< over `position`
+  Halide::Func laneMaximum; ///< (lane, tile, g, b, u), updated over `maximumBlock`
+  Halide::RVar maximumBlock;
+  Halide::Func tileMaximum, maximum; ///< (lane, g, b, u), (g, b, u)
+
+  Halide::Func weights; ///< exp(score - maximum); as scores
+  Halide::RVar weightBlock;
+  Halide::Func laneSum, tileSum, sum; ///< as the maxima
+  Halide::RVar sumBlock;
+
+  Halide::Func
+      partial; ///< weighted values of one cache block: (element, g, c, b, u), over `position`
   Halide::RVar position;
-  Halide::Func blockValues; ///< (element, g, block, u), over `cacheBlock`
-  Halide::RVar cacheBlock;
-  Halide::Var lane, tile, element, g, d0, u, b, c;
-  int groupHeads = 1, headSize = 0, valueSize = 0;
+  Halide::Func blockValues; ///< (element, g, b, u), over `valueBlock`
+  Halide::RVar valueBlock;
 };
 
 } // namespace tern

@@ -1,7 +1,9 @@
-// Rotary position embedding (Su et al., 2021): the first 2 M elements of each head are rotated in pairs.
+// Rotary position embedding (Su et al., 2021): the first 2 M elements of each head are rotated in
+// pairs.
 //
-// The angle of position p is the sum of those of p % 256 and p - p % 256, so its cosine and sine are the
-// complex product of two rows of the table: exact enough at any length, and no sin or cos at run time.
+// The angle of position p is the sum of those of p % 256 and p - p % 256, so its cosine and sine
+// are the complex product of two rows of the table: exact enough at any length, and no sin or cos
+// at run time.
 #include "compiler/Kernels/KernelBuilder.h"
 
 using namespace mlir;
@@ -59,8 +61,8 @@ llvm::Error buildRope(KernelBuilder &builder, RopeOp op) {
   Rotation rotation{int(op.getHeadSize()), int(table.type.getDimSize(1)), op.getAdjacent()};
 
   Var element("element"), row = builder.row;
-  Expr position = Halide::unsafe_promise_clamped(positions.at(row), 0,
-                                                 (tableRows - lowRows) * lowRows - 1);
+  Expr position =
+      Halide::unsafe_promise_clamped(positions.at(row), 0, (tableRows - lowRows) * lowRows - 1);
   Expr frequency = rotation.frequencyOf(element);
   auto entry = [&](const Expr &tableRow, int component) {
     return table.at({component, 0, tableRow, frequency});
@@ -82,8 +84,8 @@ llvm::Error buildRope(KernelBuilder &builder, RopeOp op) {
     Expr e = rotation.elementInHead(p), value = x.at(p);
     bool partly = rotation.rotated() < rotation.headSize;
     Expr angle = partly ? Halide::min(e, rotation.rotated() - 1) : e;
-    Expr turned = value * stages.cosine(angle, p.row) +
-                  x.at(rotation.partner(p)) * stages.sine(angle, p.row);
+    Expr turned =
+        value * stages.cosine(angle, p.row) + x.at(rotation.partner(p)) * stages.sine(angle, p.row);
     return partly ? Halide::select(e < rotation.rotated(), turned, value) : turned;
   };
   builder.set(op.getResult(), FloatValue{cast<RankedTensorType>(op.getResult().getType()), at});

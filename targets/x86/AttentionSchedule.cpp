@@ -6,6 +6,7 @@
 // How many query heads and elements one pass takes follows from the number of vector registers.
 #include "targets/x86/AttentionSchedule.h"
 
+#include "llvm/ADT/bit.h"
 #include <algorithm>
 
 using Halide::Func;
@@ -16,7 +17,7 @@ using Halide::Var;
 namespace tern {
 namespace {
 
-constexpr int keyTile = 16, tilesPerBlock = 32;
+constexpr int keyTile = 16, tilesPerCacheBlock = 4;
 
 /// The largest divisor of n that is at most `limit`.
 int divisorUpTo(int n, int limit) {
@@ -53,6 +54,9 @@ private:
   void weights();
   void values();
 
+  /// Query heads whose sums are kept at once.
+  int headsPerPass() const { return divisorUpTo(s.groupHeads, sumVectors); }
+
   AttentionStages &s;
   int width, sumVectors;
   Var vector{"vector"}, unrolled{"unrolled"}, inner{"inner"}, gInner{"gInner"};
@@ -65,29 +69,29 @@ void AttentionSchedule::outer() {
   s.rowSlot.compute_at(s.out, s.task);
   s.query.compute_at(s.out, s.task)
       .store_in(MemoryType::Register)
-      .vectorize(s.d0, lanesFor(s.headSize, width));
+      .vectorize(s.dim, lanesFor(s.headSize, width));
   s.state.compute_at(s.out, s.task).store_in(MemoryType::Register).vectorize(s.element, lanes);
   s.state.update().reorder(s.element, s.g, s.block).vectorize(s.element, lanes);
 }
 
 void AttentionSchedule::scores() {
-  int vectorsPerTile = keyTile / width;
-  int heads = std::min(s.groupHeads, std::max(1, sumVectors / vectorsPerTile));
-  // Few heads leave registers for several tiles.
-  int tiles = heads * vectorsPerTile * 4 <= sumVectors   ? 4
-              : heads * vectorsPerTile * 2 <= sumVectors ? 2
-                                                         : 1;
-  // A group that is no multiple of `heads` computes some scores twice.
-  s.scores.compute_at(s.state, s.block)
-      .store_in(MemoryType::Register)
-      .bound_storage(s.tile, tilesPerBlock)
-      .split(s.g, s.g, gInner, heads, TailStrategy::ShiftInwards)
-      .split(s.tile, s.tile, inner, tiles, TailStrategy::RoundUp)
-      .reorder(s.lane, inner, gInner, s.g, s.tile)
-      .vectorize(s.lane, width)
-      .unroll(inner)
+  int heads = headsPerPass();
+  // Few heads leave registers for several vectors of keys: part of a tile, or up to 4 tiles.
+  int vectors = int(llvm::bit_floor(unsigned(sumVectors / heads)));
+  int lanes = std::min(keyTile, vectors * width);
+  int tiles = std::clamp(vectors * width / keyTile, 1, tilesPerCacheBlock);
+  Var laneInner("laneInner"), tileInner("tileInner");
+  s.scores.compute_at(s.state, s.block).store_in(MemoryType::Register);
+  s.scores.update()
+      .split(s.lane, s.lane, laneInner, lanes)
+      .split(s.tile, s.tile, tileInner, tiles)
+      .split(s.g, s.g, gInner, heads)
+      .reorder(laneInner, tileInner, gInner, s.lane, s.g, s.tile, s.scoreBlock)
+      .vectorize(laneInner, width)
+      .unroll(laneInner)
+      .unroll(tileInner)
       .unroll(gInner);
-  s.dot.compute_at(s.scores, s.g)
+  s.dot.compute_at(s.scores, s.lane)
       .vectorize(s.lane, width)
       .unroll(s.lane)
       .unroll(s.tile)
@@ -101,24 +105,33 @@ void AttentionSchedule::scores() {
 }
 
 void AttentionSchedule::weights() {
-  auto overLanes = [&](Func &func, Halide::RVar tile) {
-    func.compute_at(s.state, s.block).store_in(MemoryType::Register).vectorize(s.lane, width);
-    func.update().reorder(s.lane, tile, s.g).vectorize(s.lane, width).unroll(s.lane);
+  auto perBlock = [&](Func func) -> Func & {
+    return func.compute_at(s.state, s.block).store_in(MemoryType::Register);
   };
-  overLanes(s.laneMaximum, s.maximumTile);
-  overLanes(s.laneSum, s.sumTile);
-  s.maximum.compute_at(s.state, s.block).store_in(MemoryType::Register);
-  s.sum.compute_at(s.state, s.block).store_in(MemoryType::Register);
-  s.weights.compute_at(s.state, s.block)
-      .store_in(MemoryType::Register)
-      .bound_storage(s.tile, tilesPerBlock)
-      .reorder(s.lane, s.tile, s.g)
-      .vectorize(s.lane, width);
+  auto overTiles = [&](Func lanes, Halide::RVar cacheBlock) {
+    perBlock(lanes).vectorize(s.lane, width);
+    lanes.update()
+        .reorder(s.lane, s.tile, cacheBlock, s.g)
+        .vectorize(s.lane, width)
+        .unroll(s.lane)
+        .unroll(s.tile);
+  };
+  overTiles(s.laneMaximum, s.maximumBlock);
+  overTiles(s.laneSum, s.sumBlock);
+  for (Func folded : {s.tileMaximum, s.tileSum})
+    perBlock(folded).vectorize(s.lane, width);
+  for (Func folded : {s.maximum, s.sum})
+    perBlock(folded);
+  perBlock(s.weights);
+  s.weights.update()
+      .reorder(s.lane, s.tile, s.weightBlock, s.g)
+      .vectorize(s.lane, width)
+      .unroll(s.lane);
 }
 
 void AttentionSchedule::values() {
   int lanes = lanesFor(s.valueSize, width);
-  int heads = s.groupHeads <= sumVectors ? s.groupHeads : divisorUpTo(s.groupHeads, sumVectors);
+  int heads = headsPerPass();
   int vectors = divisorUpTo(s.valueSize / lanes, std::max(1, sumVectors / heads));
   int elements = vectors * lanes;
   s.blockValues.compute_at(s.state, s.block)
@@ -127,7 +140,7 @@ void AttentionSchedule::values() {
   s.blockValues.update()
       .split(s.element, s.element, inner, elements)
       .split(s.g, s.g, gInner, heads)
-      .reorder(inner, gInner, s.element, s.g, s.cacheBlock)
+      .reorder(inner, gInner, s.element, s.g, s.valueBlock)
       .vectorize(inner, lanes)
       .unroll(inner)
       .unroll(gInner);
