@@ -1,13 +1,15 @@
 // tern-fuse: linear ops that read the same x become one.
 //
-// Query, key and value read the same normalized row, and so do gate and up: one wide matrix means one pass
-// over x, one barrier and one stream of weights. Gate and up meet element by element, so their rows are
-// interleaved (stacked) and the product is an epilogue; query, key and value are appended.
+// Query, key and value read the same normalized row, and so do gate and up: one wide matrix means
+// one pass over x, one barrier and one stream of weights. Gate and up meet element by element, so
+// their rows are interleaved (stacked) and the product is an epilogue; query, key and value are
+// appended.
 #include "compiler/Transforms/Passes.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/StringExtras.h"
 
 namespace tern {
 #define GEN_PASS_DEF_TERNFUSE
@@ -23,31 +25,27 @@ RankedTensorType tensorOf(Value value) { return cast<RankedTensorType>(value.get
 
 /// "blk.0.attn_q.weight", "blk.0.attn_k.weight" -> "blk.0.attn_q_attn_k.weight".
 std::string joinedName(ArrayRef<WeightOp> weights) {
-  WeightOp first = weights.front();
-  StringRef prefix = first.getSymName();
-  StringRef suffix = prefix;
-  for (WeightOp weight : weights) {
-    StringRef name = weight.getSymName();
-    size_t common = 0;
-    while (common < std::min(prefix.size(), name.size()) && prefix[common] == name[common])
-      ++common;
-    prefix = prefix.take_front(common);
-    size_t tail = 0;
-    while (tail < std::min(suffix.size(), name.size()) &&
-           suffix[suffix.size() - 1 - tail] == name[name.size() - 1 - tail])
-      ++tail;
-    suffix = suffix.take_back(tail);
-  }
+  SmallVector<StringRef> names;
+  for (WeightOp weight : weights)
+    names.push_back(weight.getSymName());
+  // The common prefix ends at a dot, the common suffix of what remains begins at one.
+  StringRef prefix = names.front();
+  for (StringRef name : names)
+    prefix = prefix.take_front(
+        std::mismatch(prefix.begin(), prefix.end(), name.begin(), name.end()).first -
+        prefix.begin());
   prefix = prefix.take_front(prefix.rfind('.') + 1);
-  size_t dot = suffix.find('.');
-  suffix = dot == StringRef::npos ? StringRef() : suffix.drop_front(dot);
-  std::string name = prefix.str();
-  for (WeightOp weight : weights) {
-    if (weight != first)
-      name += '_';
-    name += weight.getSymName().drop_front(prefix.size()).drop_back(suffix.size());
-  }
-  return name + suffix.str();
+  for (StringRef &name : names)
+    name = name.drop_front(prefix.size());
+  StringRef suffix = names.front();
+  for (StringRef name : names)
+    suffix = suffix.take_back(
+        std::mismatch(suffix.rbegin(), suffix.rend(), name.rbegin(), name.rend()).first -
+        suffix.rbegin());
+  suffix = suffix.drop_front(std::min(suffix.find('.'), suffix.size()));
+  for (StringRef &name : names)
+    name = name.drop_back(suffix.size());
+  return prefix.str() + llvm::join(names, "_") + suffix.str();
 }
 
 class LinearFuser {
@@ -57,7 +55,8 @@ public:
   void run(func::FuncOp function) {
     llvm::MapVector<Value, SmallVector<LinearOp>> byInput;
     function.walk([&](LinearOp linear) {
-      if (linear.getWeight().getDefiningOp<ParamOp>() && tensorOf(linear.getWeight()).getRank() == 2)
+      if (linear.getWeight().getDefiningOp<ParamOp>() &&
+          tensorOf(linear.getWeight()).getRank() == 2)
         byInput[linear.getX()].push_back(linear);
     });
     for (auto &[input, linears] : byInput) {
@@ -65,7 +64,8 @@ public:
       llvm::MapVector<std::pair<Attribute, unsigned>, SmallVector<LinearOp>> alike;
       for (LinearOp linear : linears)
         if (!linear.getBias() || linear.getBias().getDefiningOp<ParamOp>())
-          alike[{tensorOf(linear.getWeight()).getEncoding(), linear.getBias() ? 1u : 0u}].push_back(linear);
+          alike[{tensorOf(linear.getWeight()).getEncoding(), linear.getBias() ? 1u : 0u}].push_back(
+              linear);
       for (auto &[key, group] : alike)
         if (isPair(group))
           stack(group);
@@ -90,8 +90,8 @@ private:
   }
 
   /// A weight made of the weights behind `values`, and its access at `builder`.
-  Value combine(OpBuilder &builder, Location location, ArrayRef<Value> values, RankedTensorType type,
-                bool stacked) {
+  Value combine(OpBuilder &builder, Location location, ArrayRef<Value> values,
+                RankedTensorType type, bool stacked) {
     SmallVector<WeightOp> weights;
     SmallVector<FlatSymbolRefAttr> references;
     for (Value value : values) {
@@ -101,10 +101,11 @@ private:
     }
     OpBuilder symbolBuilder(weights.back()->getContext());
     symbolBuilder.setInsertionPointAfter(weights.back());
-    auto weight = WeightOp::create(symbolBuilder, weights.back().getLoc(), joinedName(weights), type,
-                                   PartsAttr::get(builder.getContext(), stacked, references));
+    auto weight = WeightOp::create(symbolBuilder, weights.back().getLoc(), joinedName(weights),
+                                   type, PartsAttr::get(builder.getContext(), stacked, references));
     symbols.insert(weight);
-    return ParamOp::create(builder, location, type, FlatSymbolRefAttr::get(weight.getSymNameAttr()));
+    return ParamOp::create(builder, location, type,
+                           FlatSymbolRefAttr::get(weight.getSymNameAttr()));
   }
 
   void stack(ArrayRef<LinearOp> group) {
@@ -112,15 +113,17 @@ private:
     OpBuilder builder(first);
     auto part = tensorOf(first.getWeight());
     int64_t rows = part.getDimSize(0), parts = static_cast<int64_t>(group.size());
-    auto weightType = RankedTensorType::get({parts, rows, part.getDimSize(1)}, part.getElementType(),
-                                            part.getEncoding());
+    auto weightType = RankedTensorType::get({parts, rows, part.getDimSize(1)},
+                                            part.getElementType(), part.getEncoding());
     SmallVector<Value> weights;
     for (LinearOp linear : group)
       weights.push_back(linear.getWeight());
     Value weight = combine(builder, first.getLoc(), weights, weightType, /*stacked=*/true);
     auto partType = tensorOf(first.getResult());
-    auto resultType = RankedTensorType::get({partType.getDimSize(0), parts, rows}, partType.getElementType());
-    Value both = LinearOp::create(builder, first.getLoc(), resultType, first.getX(), weight, Value());
+    auto resultType =
+        RankedTensorType::get({partType.getDimSize(0), parts, rows}, partType.getElementType());
+    Value both =
+        LinearOp::create(builder, first.getLoc(), resultType, first.getX(), weight, Value());
     int64_t index = 0;
     for (LinearOp linear : group) {
       Value slice = SliceOp::create(builder, linear.getLoc(), partType, both, 1, index++, 1, true);
@@ -142,20 +145,23 @@ private:
         biases.push_back(linear.getBias());
       rows += tensorOf(linear.getWeight()).getDimSize(0);
     }
-    auto weightType =
-        RankedTensorType::get({rows, part.getDimSize(1)}, part.getElementType(), part.getEncoding());
+    auto weightType = RankedTensorType::get({rows, part.getDimSize(1)}, part.getElementType(),
+                                            part.getEncoding());
     Value weight = combine(builder, first.getLoc(), weights, weightType, /*stacked=*/false);
     Value bias;
     if (!biases.empty())
-      bias = combine(builder, first.getLoc(), biases, RankedTensorType::get({rows}, builder.getF32Type()),
+      bias = combine(builder, first.getLoc(), biases,
+                     RankedTensorType::get({rows}, builder.getF32Type()),
                      /*stacked=*/false);
     auto partType = tensorOf(first.getResult());
-    auto resultType = RankedTensorType::get({partType.getDimSize(0), rows}, partType.getElementType());
+    auto resultType =
+        RankedTensorType::get({partType.getDimSize(0), rows}, partType.getElementType());
     Value all = LinearOp::create(builder, first.getLoc(), resultType, first.getX(), weight, bias);
     int64_t offset = 0;
     for (LinearOp linear : group) {
       auto type = tensorOf(linear.getResult());
-      Value slice = SliceOp::create(builder, linear.getLoc(), type, all, 1, offset, type.getDimSize(1), false);
+      Value slice = SliceOp::create(builder, linear.getLoc(), type, all, 1, offset,
+                                    type.getDimSize(1), false);
       offset += type.getDimSize(1);
       linear.getResult().replaceAllUsesWith(slice);
     }

@@ -1,8 +1,8 @@
 // tern-lower-to-plan: functions of launches become programs of buffers and calls.
 //
-// Data flow: each SSA value maps to its list of component buffers. Weights become `tensor` buffers, arguments
-// `input` buffers, the returned value `output` buffers, everything else `arena` buffers whose offsets
-// plan-memory fills in.
+// Data flow: each SSA value maps to its list of component buffers. Weights become `tensor` buffers,
+// arguments `input` buffers, the returned value `output` buffers, everything else `arena` buffers
+// whose offsets plan-memory fills in.
 #include "compiler/Kernels/KernelSignature.h"
 #include "compiler/Transforms/Passes.h"
 #include "compiler/Transforms/WeightUnits.h"
@@ -48,15 +48,21 @@ public:
 
   LogicalResult run(func::FuncOp function, int64_t maxBatch, int64_t maxWanted) {
     OpBuilder outer(function);
-    auto program = plan::ProgramOp::create(outer, function.getLoc(), function.getSymName(), target.name,
-                                           maxBatch, maxWanted);
+    auto program = plan::ProgramOp::create(outer, function.getLoc(), function.getSymName(),
+                                           target.name, maxBatch, maxWanted);
     builder = OpBuilder::atBlockEnd(&program.getBody().front());
     for (unsigned i = 0, e = function.getNumArguments(); i < e; ++i)
       if (failed(addInput(function, i)))
         return failure();
     auto returned = cast<func::ReturnOp>(function.getBody().front().getTerminator());
-    for (auto [index, value] : llvm::enumerate(returned.getOperands()))
-      outputs[value] = index;
+    for (auto [index, value] : llvm::enumerate(returned.getOperands())) {
+      if (!value.getDefiningOp<LaunchOp>())
+        return function.emitError() << "result " << index << " of '" << function.getSymName()
+                                    << "' is not the result of a kernel";
+      if (!outputs.try_emplace(value, index).second)
+        return function.emitError() << "result " << index << " of '" << function.getSymName()
+                                    << "' is the same value as result " << outputs[value];
+    }
     for (Operation &op : function.getBody().front().without_terminator())
       if (failed(lower(op)))
         return failure();
@@ -75,15 +81,16 @@ private:
   unsigned bufferCount = 0;
 
   plan::ExtentAttr extentAttr(const Extent &extent) {
-    return plan::ExtentAttr::get(builder.getContext(), extent.constant, extent.perToken, extent.perWanted);
+    return plan::ExtentAttr::get(builder.getContext(), extent.constant, extent.perToken,
+                                 extent.perWanted);
   }
 
   Value addBuffer(const Twine &name, Space space, FlatSymbolRefAttr symbol, IntegerAttr index,
                   const Extent &extent) {
-    return plan::BufferOp::create(builder, builder.getUnknownLoc(),
-                                  plan::BufferType::get(builder.getContext()), builder.getStringAttr(name),
-                                  builder.getStringAttr(spelling(space)), symbol, index, IntegerAttr(),
-                                  extentAttr(extent));
+    return plan::BufferOp::create(
+        builder, builder.getUnknownLoc(), plan::BufferType::get(builder.getContext()),
+        builder.getStringAttr(name), builder.getStringAttr(spelling(space)), symbol, index,
+        IntegerAttr(), extentAttr(extent));
   }
 
   LogicalResult addInput(func::FuncOp function, unsigned index) {
@@ -113,7 +120,8 @@ private:
       for (const Component &component : componentsOf(cache.getType(), DimSymbol::None)) {
         bool table = component.space == Space::BlockTable;
         list.push_back(addBuffer(cache.getCache() + "." + component.suffix, component.space,
-                                 table ? FlatSymbolRefAttr() : cache.getCacheAttr(), {}, component.bytes));
+                                 table ? FlatSymbolRefAttr() : cache.getCacheAttr(), {},
+                                 component.bytes));
       }
       return success();
     }
@@ -132,9 +140,8 @@ private:
     // A returned cache is its operand after the stores: same buffers.
     for (Value output : launch.getOutputs())
       if (isa<KvType>(output.getType())) {
-        auto inputs = llvm::make_filter_range(launch.getInputs(), [&](Value input) {
-          return input.getType() == output.getType();
-        });
+        auto inputs = llvm::make_filter_range(
+            launch.getInputs(), [&](Value input) { return input.getType() == output.getType(); });
         if (inputs.empty() || std::next(inputs.begin()) != inputs.end())
           return launch.emitOpError() << "needs exactly one cache operand for its cache result";
         buffers[output] = SmallVector<Value, 3>(buffers.lookup(*inputs.begin()));
@@ -143,7 +150,9 @@ private:
     SmallVector<Value> arguments;
     std::string access;
     for (const KernelArgument &argument : signature.arguments) {
-      access += argument.access == Access::Read ? 'r' : argument.access == Access::Write ? 'w' : 'b';
+      access += argument.access == Access::Read    ? 'r'
+                : argument.access == Access::Write ? 'w'
+                                                   : 'b';
       if (!argument.isResult) {
         arguments.push_back(buffers.lookup(launch.getInputs()[argument.value])[argument.index]);
         continue;
@@ -153,9 +162,11 @@ private:
       bool isOutput = returned != outputs.end();
       Value buffer = addBuffer(
           launch.getKernel() + "." + Twine(bufferCount++) +
-              (argument.component.suffix.empty() ? Twine() : "." + Twine(argument.component.suffix)),
+              (argument.component.suffix.empty() ? Twine()
+                                                 : "." + Twine(argument.component.suffix)),
           isOutput ? Space::Output : Space::Arena, {},
-          isOutput ? builder.getI64IntegerAttr(returned->second) : IntegerAttr(), argument.component.bytes);
+          isOutput ? builder.getI64IntegerAttr(returned->second) : IntegerAttr(),
+          argument.component.bytes);
       buffers[result].push_back(buffer);
       arguments.push_back(buffer);
     }

@@ -26,12 +26,10 @@ LogicalResult requireDim(Operation *op, StringRef name, RankedTensorType type, u
                            << ", expected " << expected;
 }
 
-/// Rows of x, as many as the result's.
 LogicalResult requireSameRows(Operation *op, RankedTensorType a, RankedTensorType b) {
   if (a.getDimSize(0) == b.getDimSize(0))
     return success();
-  return op->emitOpError() << "operand has " << a.getDimSize(0) << " rows, result "
-                           << b.getDimSize(0) << " (negative is dynamic)";
+  return op->emitOpError() << a << " and " << b << " must have the same number of rows";
 }
 
 LogicalResult requirePlainF32(Operation *op, StringRef name, RankedTensorType type) {
@@ -41,7 +39,8 @@ LogicalResult requirePlainF32(Operation *op, StringRef name, RankedTensorType ty
 }
 
 /// Body of a structured op: scalar arguments of the given types, one yielded value of `result`.
-LogicalResult verifyScalarBody(Operation *op, Region &region, ArrayRef<Type> arguments, Type result) {
+LogicalResult verifyScalarBody(Operation *op, Region &region, ArrayRef<Type> arguments,
+                               Type result) {
   Block &block = region.front();
   if (block.getArgumentTypes() != TypeRange(arguments))
     return op->emitOpError() << "body takes " << block.getNumArguments()
@@ -78,6 +77,8 @@ LogicalResult WeightOp::verify() {
   }
   if (auto encoding = dyn_cast_if_present<EncodingAttr>(type.getEncoding())) {
     unsigned group = encoding.getGroupSize();
+    if (group && type.getRank() == 0)
+      return emitOpError() << "a scalar has no groups, got " << type;
     if (group && type.getShape().back() % group != 0)
       return emitOpError() << "last dimension " << type.getShape().back()
                            << " is no multiple of the group size " << group;
@@ -126,8 +127,8 @@ LogicalResult LinearOp::verify() {
   if (failed(requireRank(*this, "result", result, weight.getRank())))
     return failure();
   if (x.getDimSize(1) != weight.getShape().back())
-    return emitOpError() << "x has K = " << x.getDimSize(1) << ", weight K = "
-                         << weight.getShape().back();
+    return emitOpError() << "x has K = " << x.getDimSize(1)
+                         << ", weight K = " << weight.getShape().back();
   for (int64_t dim = 0; dim + 1 < weight.getRank(); ++dim)
     if (failed(requireDim(*this, "result", result, dim + 1, weight.getDimSize(dim))))
       return failure();
@@ -140,13 +141,13 @@ LogicalResult LinearOp::verify() {
   auto encoding = dyn_cast_if_present<EncodingAttr>(weight.getEncoding());
   auto activation = dyn_cast_if_present<ActivationAttr>(x.getEncoding());
   if (!activation)
-    return success();
+    return requirePlainF32(*this, "x", x);
   if (!encoding || encoding.desc().isFloat())
     return emitOpError() << "quantized x needs an integer-coded weight, got " << weight;
   unsigned group = encoding.getGroupSize();
   if (activation.getGroupSize() % group != 0 && group % activation.getGroupSize() != 0)
-    return emitOpError() << "activation group " << activation.getGroupSize()
-                         << " and weight group " << group << " do not nest";
+    return emitOpError() << "activation group " << activation.getGroupSize() << " and weight group "
+                         << group << " do not nest";
   if (activation.getGroupSize() && activation.getGroupSize() < group)
     return emitOpError() << "activation group " << activation.getGroupSize()
                          << " is smaller than the weight's " << group;
@@ -180,7 +181,8 @@ LogicalResult EncodeOp::verify() {
 
 LogicalResult RopeOp::verify() {
   auto x = tensorOf(getX()), table = tensorOf(getTable());
-  if (failed(requireRank(*this, "x", x, 2)) || failed(requireRank(*this, "table", table, 3)) ||
+  if (failed(requireRank(*this, "x", x, 2)) || failed(requirePlainF32(*this, "x", x)) ||
+      failed(requireRank(*this, "table", table, 3)) ||
       failed(requireDim(*this, "table", table, 2, 2)))
     return failure();
   if (tensorOf(getResult()) != x)
@@ -190,29 +192,39 @@ LogicalResult RopeOp::verify() {
     return emitOpError() << "row length " << x.getDimSize(1) << " is no multiple of head_size "
                          << headSize;
   if (2 * table.getDimSize(1) > headSize)
-    return emitOpError() << "table rotates " << 2 * table.getDimSize(1)
-                         << " elements, a head has " << headSize;
+    return emitOpError() << "table rotates " << 2 * table.getDimSize(1) << " elements, a head has "
+                         << headSize;
   return success();
 }
 
 LogicalResult KvStoreOp::verify() {
   auto cache = cast<KvType>(getCache().getType());
-  if (failed(requireDim(*this, "key", tensorOf(getKey()), 1,
-                        int64_t(cache.getHeads()) * cache.getHeadSize())))
+  auto key = tensorOf(getKey()), value = tensorOf(getValue());
+  if (failed(requireRank(*this, "key", key, 2)) || failed(requireRank(*this, "value", value, 2)) ||
+      failed(requirePlainF32(*this, "key", key)) ||
+      failed(requirePlainF32(*this, "value", value)) ||
+      failed(requireSameRows(*this, key, value)) ||
+      failed(requireDim(*this, "key", key, 1, int64_t(cache.getHeads()) * cache.getHeadSize())))
     return failure();
-  return requireDim(*this, "value", tensorOf(getValue()), 1,
-                    int64_t(cache.getHeads()) * cache.getValueSize());
+  return requireDim(*this, "value", value, 1, int64_t(cache.getHeads()) * cache.getValueSize());
 }
 
 LogicalResult AttentionOp::verify() {
   auto cache = cast<KvType>(getCache().getType());
+  auto query = tensorOf(getQuery()), result = tensorOf(getResult());
+  if (failed(requireRank(*this, "query", query, 2)) ||
+      failed(requireRank(*this, "result", result, 2)) ||
+      failed(requirePlainF32(*this, "query", query)) ||
+      failed(requirePlainF32(*this, "result", result)) ||
+      failed(requireSameRows(*this, query, result)))
+    return failure();
   int64_t heads = getHeads();
   if (heads <= 0 || heads % cache.getHeads() != 0)
     return emitOpError() << "heads = " << heads << " is no multiple of the cache's "
                          << cache.getHeads();
-  if (failed(requireDim(*this, "query", tensorOf(getQuery()), 1, heads * cache.getHeadSize())))
+  if (failed(requireDim(*this, "query", query, 1, heads * cache.getHeadSize())))
     return failure();
-  return requireDim(*this, "result", tensorOf(getResult()), 1, heads * cache.getValueSize());
+  return requireDim(*this, "result", result, 1, heads * cache.getValueSize());
 }
 
 //===-- Structured ops ------------------------------------------------------------------------===//
@@ -251,7 +263,8 @@ OpFoldResult MapOp::fold(FoldAdaptor) {
 LogicalResult ReduceOp::verify() {
   auto x = tensorOf(getX()), result = tensorOf(getResult());
   if (x.getRank() < 1 || result.getShape() != x.getShape().drop_back())
-    return emitOpError() << "result " << result << " must be x " << x << " without its last dimension";
+    return emitOpError() << "result " << result << " must be x " << x
+                         << " without its last dimension";
   Type element = x.getElementType();
   return verifyScalarBody(*this, getBody(), {element, element}, result.getElementType());
 }
@@ -274,15 +287,16 @@ LogicalResult WindowOp::verify() {
     return emitOpError() << "size, stride and dilation must be positive, padding not negative";
   if (x.isDynamicDim(dim))
     return emitOpError() << "dim " << dim << " of " << x << " must be static";
-  int64_t span = x.getDimSize(dim) + getPadBefore() + getPadAfter() - getDilation() * (getSize() - 1) - 1;
+  int64_t span =
+      x.getDimSize(dim) + getPadBefore() + getPadAfter() - getDilation() * (getSize() - 1) - 1;
   if (span < 0)
     return emitOpError() << "window is longer than the padded dimension";
   SmallVector<int64_t> shape(x.getShape());
   shape[dim] = span / getStride() + 1;
   shape.push_back(getSize());
   if (ArrayRef<int64_t>(shape) != result.getShape())
-    return emitOpError() << "result must be "
-                         << RankedTensorType::get(shape, x.getElementType()) << ", got " << result;
+    return emitOpError() << "result must be " << RankedTensorType::get(shape, x.getElementType())
+                         << ", got " << result;
   return success();
 }
 
@@ -315,9 +329,9 @@ OpFoldResult SliceOp::fold(FoldAdaptor) {
 
 LogicalResult ReshapeOp::verify() {
   auto x = tensorOf(getX()), result = tensorOf(getResult());
-  int64_t counts[2];
-  for (auto [count, type] : llvm::zip(counts, ArrayRef<RankedTensorType>{x, result})) {
-    count = 1;
+  const RankedTensorType types[2] = {x, result};
+  int64_t counts[2] = {1, 1};
+  for (auto [count, type] : llvm::zip(counts, types)) {
     for (int64_t i = 0; i < type.getRank(); ++i) {
       if (type.isDynamicDim(i) && i != 0)
         return emitOpError() << "only the leading dimension may be dynamic, got " << type;
@@ -325,7 +339,8 @@ LogicalResult ReshapeOp::verify() {
         count *= type.getDimSize(i);
     }
   }
-  bool dynamic[2] = {x.getRank() > 0 && x.isDynamicDim(0), result.getRank() > 0 && result.isDynamicDim(0)};
+  bool dynamic[2] = {x.getRank() > 0 && x.isDynamicDim(0),
+                     result.getRank() > 0 && result.isDynamicDim(0)};
   if (counts[0] != counts[1] || dynamic[0] != dynamic[1])
     return emitOpError() << x << " and " << result << " do not have the same number of elements";
   return success();
@@ -345,7 +360,8 @@ OpFoldResult ReshapeOp::fold(FoldAdaptor) {
 //===-- Kernels -------------------------------------------------------------------------------===//
 
 LogicalResult KernelOp::verify() {
-  auto yield = dyn_cast_or_null<YieldOp>(getBody().front().empty() ? nullptr : &getBody().front().back());
+  auto yield =
+      dyn_cast_or_null<YieldOp>(getBody().front().empty() ? nullptr : &getBody().front().back());
   if (!getBody().hasOneBlock() || !yield)
     return emitOpError() << "needs one block that ends in tern.yield";
   if (yield.getOperandTypes() != TypeRange(getResultTypes()))
@@ -355,7 +371,8 @@ LogicalResult KernelOp::verify() {
     bool dynamic = type && type.getRank() > 0 && type.isDynamicDim(0);
     auto symbol = getArgAttrOfType<StringAttr>(i, "tern.dim");
     if (dynamic && (!symbol || (symbol.getValue() != "T" && symbol.getValue() != "R")))
-      return emitOpError() << "argument " << i << " has a dynamic dimension and needs tern.dim = \"T\" or \"R\"";
+      return emitOpError() << "argument " << i
+                           << " has a dynamic dimension and needs tern.dim = \"T\" or \"R\"";
   }
   return success();
 }
