@@ -101,6 +101,7 @@ void LinearBuilder::chooseForm(bool hasSums) {
 
 void LinearBuilder::groupedSum(const ActValue &x) {
   chooseForm(bool(x.sums));
+  stages.lines = int(weight.linesPerGroup());
   int groupSize = int(weight.encoding.groupSize);
   int zero = weight.encoding.zero();
   if (weight.encoding.codes == CodeKind::Int8 && stages.form == DotForm::Dot4)

@@ -56,6 +56,17 @@ private:
       if (v.name() == row.name())
         stage.unroll(row);
   }
+  /// Outputs that a block of rows takes together: enough independent sums to hide the latency of
+  /// the multiplications, few enough to stay in registers.
+  int lanesPerBlock() const {
+    int sums = std::max(8 / stages.rowBlock, 1);
+    return std::min(sums * floatLanes, 32);
+  }
+  /// Short loops over the lines of a group are unrolled.
+  template <typename Stage> void unrollLines(Stage stage, const RVar &line, int lines) {
+    if (lines <= 4)
+      stage.unroll(line);
+  }
   void dot4(LinearStages &s, const LoopLevel &oneGroup);
   void pairSum16(LinearStages &s, const LoopLevel &oneGroup);
   void widened16(LinearStages &s, const LoopLevel &oneGroup);
@@ -112,12 +123,15 @@ void Schedule::linear(LinearStages &s) {
     block = LoopLevel(out, tile);
   } else {
     Var rowInner("rowInner");
+    Var laneBlock("laneBlock");
     out.split(row, row, rowInner, stages.rowBlock, TailStrategy::ShiftInwards)
+        .split(lane, laneBlock, lane, lanesPerBlock())
         .split(lane, lanes, vector, floatLanes)
-        .reorder(vector, rowInner, lanes, row, tile)
+        .reorder(vector, lanes, rowInner, laneBlock, row, tile)
         .vectorize(vector)
+        .unroll(lanes)
         .unroll(rowInner);
-    block = LoopLevel(out, lanes);
+    block = LoopLevel(out, laneBlock);
   }
   s.sum.compute_at(block);
   overLanes(Halide::Stage(s.sum), floatLanes, {}, {row, part});
@@ -146,12 +160,14 @@ void Schedule::dot4(LinearStages &s, const LoopLevel &oneGroup) {
     overLanes(s.planeDot.update().atomic(), floatLanes, {s.planeDotOver.x},
               {plane, row, s.planeDotOver.y});
     s.planeDot.update().unroll(plane);
+    unrollLines(s.planeDot.update(), s.planeDotOver.y, s.lines);
     return;
   }
   s.dot.compute_at(oneGroup);
   overLanes(Halide::Stage(s.dot), floatLanes, {}, {row});
   overLanes(s.dot.update().atomic(), floatLanes, {s.dotOver.x}, {row, s.dotOver.y, s.dotOver.z});
   s.dot.update().unroll(s.dotOver.y);
+  unrollLines(s.dot.update(), s.dotOver.z, s.lines);
 }
 
 void Schedule::pairSum16(LinearStages &s, const LoopLevel &oneGroup) {
@@ -164,6 +180,7 @@ void Schedule::pairSum16(LinearStages &s, const LoopLevel &oneGroup) {
   overLanes(Halide::Stage(s.half), floatLanes, {half}, {row});
   overLanes(s.half.update(), floatLanes, {half}, {row, plane, line});
   s.half.update().unroll(plane);
+  unrollLines(s.half.update(), line, s.lines);
   // Plain additions of the pairs: saturating ones run at half the rate.
   s.product.compute_at(s.half, lanes);
   overLanes(Halide::Stage(s.product), floatLanes, {half}, {});
