@@ -2,8 +2,8 @@
 
 A `ModelSpec` says which features a model has and how its weights are stored. `build` writes the
 file and gives back the PyTorch model holding exactly the values a reader of the file decodes, so
-that logits can be compared on the same weights. Each file carries a byte-level BPE tokenizer,
-because llama.cpp refuses files without one.
+that logits can be compared on the same weights. Unless told otherwise a file carries a byte-level BPE
+tokenizer, because llama.cpp refuses files without one.
 """
 
 from __future__ import annotations
@@ -62,6 +62,9 @@ class ModelSpec:
     codes_of_two: bool = False  # TQ2_0 codes 3 (+2) in every matrix of that type
     outliers: bool = False  # see amplify_channels
     embedding_scale: float = 1.0  # above 1: the residual stream dominates what layers add, as in trained models
+    tokenizer: bool = True
+    add_bos: bool = False
+    chat_template: str | None = CHATML
     split_tensors: int = 0  # tensors per file of a split model; 0: one file
     seed: int = 1
 
@@ -221,9 +224,11 @@ def write_metadata(writer: gguf.GGUFWriter, spec: ModelSpec, model: PreTrainedMo
     if parameters["rope_type"] == "linear":
         writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
         writer.add_rope_scaling_factor(parameters["factor"])
-    for key, value in tokenizer_metadata(spec.vocabulary).items():
-        writer.add_key_value(f"tokenizer.ggml.{key}", value, *value_type(value))
-    writer.add_chat_template(CHATML)
+    if spec.tokenizer:
+        for key, value in {**tokenizer_metadata(spec.vocabulary), "add_bos_token": spec.add_bos}.items():
+            writer.add_key_value(f"tokenizer.ggml.{key}", value, *value_type(value))
+    if spec.chat_template is not None:
+        writer.add_chat_template(spec.chat_template)
 
 
 def value_type(value: Any) -> tuple[gguf.GGUFValueType, ...]:

@@ -1,0 +1,171 @@
+"""A row's logits depend only on its slot's history; an artifact's bytes only on model and options."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import BuildModel, Compile
+from gguf import GGMLQuantizationType as Type
+from models import ModelSpec
+from programs import assert_input_error, run, succeed, tern_logits, ternc
+from references import random_tokens
+
+# Together: every storage type's kernels, odd sizes, biases.
+SPECS = [
+    ModelSpec("determinism-f32"),
+    ModelSpec("determinism-f16-qwen2", family="qwen2", hidden=96, heads=6, kv_heads=3, matrix_type=Type.F16),
+    ModelSpec(
+        "determinism-blocks",
+        hidden=256,
+        feed_forward=768,
+        head_size=64,
+        heads=4,
+        matrix_type=Type.Q4_0,
+        other_types=(("token_embd", Type.F16), ("attn", Type.Q8_0), ("ffn_down", Type.TQ2_0)),
+    ),
+]
+TOKENS = 150  # more than two batches of 64
+WANTED = 8  # rows of a call that may want logits
+
+
+@pytest.fixture(params=SPECS, ids=lambda spec: spec.name)
+def artifact(request: pytest.FixtureRequest, build_model: BuildModel, compile_gguf: Compile) -> Path:
+    return compile_gguf(build_model(request.param).path)
+
+
+Row = tuple[int, int, int, bool]  # slot, position, token, wanted
+
+
+def forward(artifact: Path, calls: list[list[Row]], threads: int = 2, slots: int = 1) -> np.ndarray:
+    """Logits of the wanted rows, in order: float32 [rows, vocabulary]."""
+    lines = [" ".join(f"{s}:{p}:{t}{'!' if want else ''}" for s, p, t, want in call) for call in calls]
+    result = succeed("forward_probe", artifact, threads, slots, 1024, stdin="\n".join(lines).encode())
+    rows = sum(want for call in calls for *_, want in call)
+    return np.frombuffer(result.out, np.float32).reshape(rows, -1)
+
+
+def in_chunks(tokens: list[int], size: int, slot: int = 0) -> tuple[list[list[Row]], list[int]]:
+    """Calls of `size` rows, the last rows of each wanted; and the positions wanted."""
+    calls, wanted = [], []
+    for start in range(0, len(tokens), size):
+        end = min(start + size, len(tokens))
+        calls.append([(slot, at, tokens[at], at >= end - WANTED) for at in range(start, end)])
+        wanted += range(max(start, end - WANTED), end)
+    return calls, wanted
+
+
+def test_threads_do_not_change_a_bit(artifact: Path, tmp_path: Path) -> None:
+    tokens = random_tokens(TOKENS, 503)
+    one = tern_logits(artifact, tokens, tmp_path, "--threads=1")
+    for threads in (2, 4):
+        assert np.array_equal(one, tern_logits(artifact, tokens, tmp_path, f"--threads={threads}"))
+
+
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_chunk_size_does_not_change_a_bit(size: int, artifact: Path, tmp_path: Path) -> None:
+    tokens = random_tokens(TOKENS, 503)
+    expected = tern_logits(artifact, tokens, tmp_path)  # in chunks of 8
+    calls, wanted = in_chunks(tokens, size)
+    assert np.array_equal(forward(artifact, calls), expected[wanted])
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
+def test_compiled_batch_does_not_change_a_bit(
+    spec: ModelSpec, build_model: BuildModel, compile_gguf: Compile, tmp_path: Path
+) -> None:
+    path = build_model(spec).path
+    tokens = random_tokens(TOKENS, spec.vocabulary)
+    expected = tern_logits(compile_gguf(path), tokens, tmp_path)
+    for batch in (1, 7):
+        artifact = compile_gguf(path, f"--max-batch={batch}")
+        assert np.array_equal(tern_logits(artifact, tokens, tmp_path), expected), f"--max-batch={batch}"
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_other_rows_of_a_batch_do_not_change_a_bit(threads: int, artifact: Path, tmp_path: Path) -> None:
+    """Three sequences at different positions share each call."""
+    lengths = [90, 40, 65]
+    sequences = [random_tokens(length, 503, seed=20 + slot) for slot, length in enumerate(lengths)]
+    alone = [tern_logits(artifact, tokens, tmp_path) for tokens in sequences]
+    random = np.random.default_rng(5)
+    done = [0, 0, 0]
+    calls: list[list[Row]] = []
+    expected = []
+    while done != lengths:
+        call: list[Row] = []
+        for slot in random.permutation(3):
+            count = min(int(random.integers(0, 22)), lengths[slot] - done[slot])
+            for at in range(done[slot], done[slot] + count):
+                last = at == done[slot] + count - 1
+                call.append((int(slot), at, sequences[slot][at], last))
+                if last:
+                    expected.append(alone[slot][at])
+            done[slot] += count
+        if call:
+            calls.append(call)
+    assert np.array_equal(forward(artifact, calls, threads, slots=3), np.stack(expected))
+
+
+def test_rollback_forgets_what_it_overwrites(artifact: Path, tmp_path: Path) -> None:
+    tokens = random_tokens(80, 503)
+    wrong = random_tokens(50, 503, seed=99)
+    calls = [
+        [(0, at, tokens[at], False) for at in range(30)],
+        [(0, 30 + at, token, False) for at, token in enumerate(wrong)],
+        [(0, at, tokens[at], at >= 72) for at in range(30, 80)],
+    ]
+    assert np.array_equal(forward(artifact, calls), tern_logits(artifact, tokens, tmp_path)[72:])
+
+
+def test_attention_blocks_do_not_change_a_bit(build_model: BuildModel, compile_gguf: Compile, tmp_path: Path) -> None:
+    """Chunks that straddle position 512, where the second attention block begins."""
+    artifact = compile_gguf(build_model(SPECS[0]).path)
+    tokens = random_tokens(600, 503)
+    expected = tern_logits(artifact, tokens, tmp_path, "--threads=1")
+    for size in (7, 64):
+        calls, wanted = in_chunks(tokens, size)
+        assert np.array_equal(forward(artifact, calls, threads=2), expected[wanted]), f"chunks of {size}"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("0:1:5!", "position"),  # the slot is empty: 0 would be next
+        ("0:0:5 0:2:6!", "position"),
+        ("0:0:5 0:0:6!", "position"),
+        ("0:1024:5!", "position"),
+        ("0:-1:5!", "position"),
+        ("1:0:5!", "slot"),
+        ("0:0:503!", "token"),
+        ("0:0:-1!", "token"),
+    ],
+)
+def test_bad_rows_are_refused_before_anything_is_written(call: str, message: str, small_artifact: Path) -> None:
+    result = run("forward_probe", small_artifact, 1, 1, 1024, stdin=call.encode())
+    assert_input_error(result, message)
+
+
+def test_too_many_wanted_rows_are_refused(small_artifact: Path) -> None:
+    call = " ".join(f"0:{at}:5!" for at in range(WANTED + 1))
+    assert_input_error(run("forward_probe", small_artifact, 1, 1, 1024, stdin=call.encode()))
+
+
+def test_four_compiles_give_the_same_bytes(small_gguf: Path, tmp_path: Path) -> None:
+    """Cold cache, warm cache, one job with a cold cache, and another directory."""
+
+    def compile_in(folder: str, cache: str, *options: str) -> str:
+        where = tmp_path / folder
+        where.mkdir(parents=True, exist_ok=True)
+        shutil.copy(small_gguf, where / "model.gguf")
+        environment = {"TERN_CACHE_DIR": str(tmp_path / cache)}
+        artifact = ternc(Path("model.gguf"), where / "model.tern", *options, cwd=where, environment=environment)
+        return hashlib.sha256(artifact.read_bytes()).hexdigest()
+
+    cold = compile_in("a", "cache-1")
+    assert compile_in("a", "cache-1") == cold, "warm cache"
+    assert compile_in("a", "cache-2", "-j1") == cold, "one job"
+    assert compile_in("another/directory", "cache-3") == cold, "another directory"
