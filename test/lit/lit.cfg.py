@@ -7,6 +7,7 @@ FileCheck and `not` are LLVM 22's; TERN_LLVM_BIN names their folder where it is 
 """
 
 import os
+import sys
 from pathlib import Path
 
 import lit.formats
@@ -26,4 +27,9 @@ if not (programs / "tern-opt").exists():
 llvm = os.environ.get("TERN_LLVM_BIN", "/usr/lib/llvm-22/bin")
 config.environment["PATH"] = os.pathsep.join([str(programs), llvm, os.environ["PATH"]])
 config.environment["TMPDIR"] = os.environ.get("TMPDIR", "/tmp")
-config.substitutions.append(("%models", str(root / "examples")))
+config.environment["TERN_CACHE_DIR"] = ""  # kernels are compiled, never taken from a cache
+config.substitutions += [
+    ("%root", str(root)),
+    ("%tablegen", f"mlir-tblgen -I {root} -I {Path(llvm).parent / 'include'}"),
+    ("%loops", f"{sys.executable} {root / 'test/lit/CodeGen/Inputs/innermost_loops.py'}"),
+]

@@ -47,7 +47,7 @@ def Plan_ProgramOp : Plan_Op<"program", [Symbol, SymbolTable, IsolatedFromAbove,
   let description = [{
     ```mlir
     plan.program @forward target "x86_64-avx2" batch 64 wanted 8 {
-      %x = plan.buffer "x" arena [0] at 0 : #plan.extent<0, 256, 0>
+      %x = plan.buffer "x" arena at 0 : #plan.extent<0, 256, 0>
     }
     ```
     `arena_bytes` and `arena_lower_bound` are set by memory planning.
