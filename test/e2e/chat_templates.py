@@ -280,19 +280,19 @@ GEMMA = (
     "{% endfor %}{% if add_generation_prompt %}{{'<start_of_turn>model\n'}}{% endif %}"
 )
 
-_IM = {"bos": "<|im_start|>", "eos": "<|im_end|>"}
-_LLAMA3 = {"bos": "<|begin_of_text|>", "eos": "<|eot_id|>"}
+_IM = ("<|im_start|>", "<|im_end|>")
+_LLAMA3 = ("<|begin_of_text|>", "<|eot_id|>")
 
 RECOGNISED = [
-    ChatTemplate("chatml", "chatml", CHATML, **_IM),
-    ChatTemplate("qwen2", "chatml", QWEN2, **_IM),
-    ChatTemplate("qwen2.5", "chatml", QWEN25, **_IM),
-    ChatTemplate("qwen3", "chatml", QWEN3, **_IM),
+    ChatTemplate("chatml", "chatml", CHATML, *_IM),
+    ChatTemplate("qwen2", "chatml", QWEN2, *_IM),
+    ChatTemplate("qwen2.5", "chatml", QWEN25, *_IM),
+    ChatTemplate("qwen3", "chatml", QWEN3, *_IM),
     ChatTemplate("llama-2", "llama-2", LLAMA2),
     ChatTemplate("llama-2 with default system", "llama-2", LLAMA2_DEFAULT_SYSTEM),
-    ChatTemplate("llama-3", "llama-3", LLAMA3, **_LLAMA3),
-    ChatTemplate("llama-3 always asking", "llama-3", LLAMA3_ALWAYS_ASKS, **_LLAMA3),
-    ChatTemplate("llama-3.1", "llama-3", LLAMA31, **_LLAMA3),
+    ChatTemplate("llama-3", "llama-3", LLAMA3, *_LLAMA3),
+    ChatTemplate("llama-3 always asking", "llama-3", LLAMA3_ALWAYS_ASKS, *_LLAMA3),
+    ChatTemplate("llama-3.1", "llama-3", LLAMA31, *_LLAMA3),
     ChatTemplate("mistral v1", "mistral", MISTRAL_V1, takes_system=False),
     ChatTemplate("mistral v3", "mistral", MISTRAL_V3),
     ChatTemplate("alpaca", "alpaca", ALPACA),

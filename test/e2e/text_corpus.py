@@ -22,11 +22,11 @@ SENTENCES = [
     "ฉันกินกระจกได้ แต่มันไม่ทำให้ฉันเจ็บ ๑๒๓",
     "Tôi có thể ăn thủy tinh mà không hại gì. Tiếng Việt: ế ộ ữ",
     "Mogę jeść szkło i mi nie szkodzi. Zażółć gęślą jaźń",
-    "for (int i = 0; i < 10; ++i) { printf(\"%d\\n\", a[i] += 0x1F); } // done",
+    'for (int i = 0; i < 10; ++i) { printf("%d\\n", a[i] += 0x1F); } // done',
     "def f(x: list[int]) -> None:\n\treturn {k: v**2 for k, v in enumerate(x)}  # ok?\r\n",
     "SELECT * FROM users WHERE name LIKE '%O''Brien%' AND id IN (1,22,333,4444,55555);",
-    "<div class=\"a-b_c\">&nbsp;https://example.org/path?q=1&r=%20#frag</div>",
-    "{\"action\": \"set\", \"value\": -12.5e+10, \"list\": [null, true, 1234567890]}",
+    '<div class="a-b_c">&nbsp;https://example.org/path?q=1&r=%20#frag</div>',
+    '{"action": "set", "value": -12.5e+10, "list": [null, true, 1234567890]}',
 ]
 EMOJI = ["😀", "👩‍👩‍👧‍👦", "👍🏽", "🇩🇪🇯🇵", "❤️", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "☺", "1️⃣", "🧑🏿‍🚀", "™", "©"]
 CONTRACTIONS = ["'s", "'S", "'t", "'T", "'re", "'RE", "'rE", "'ve", "'Ve", "'m", "'M", "'ll", "'LL"]
@@ -56,9 +56,7 @@ def _fragment(rng: random.Random) -> str:
         return " ".join(parts[start : start + rng.randrange(1, 8)])
 
     def repeated() -> str:
-        return rng.choice(["a", "ab", " ", "=", "-", "!", "1", "\n", "é", "中", "😀"]) * rng.randrange(
-            1, 40
-        )
+        return rng.choice(["a", "ab", " ", "=", "-", "!", "1", "\n", "é", "中", "😀"]) * rng.randrange(1, 40)
 
     choices: list[Callable[[], str]] = [
         words,
