@@ -1,0 +1,141 @@
+"""Writes GGUF models of real shapes with random weights, for measuring speed.
+
+    python test/bench/synthetic_gguf.py tinyllama-1.1b tq2_0 build/bench/tinyllama-tq2_0.gguf
+
+Linear weights have the type asked for, embeddings and head are Q8_0. Speed does not depend on the
+values; they are scaled so that activations stay finite. Tensors are written one at a time, so memory
+stays small whatever the model's size. The vocabulary has the real size and made-up words.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import gguf
+import numpy as np
+from gguf import GGMLQuantizationType as Type
+
+
+@dataclass(frozen=True)
+class Shape:
+    hidden: int
+    feed_forward: int
+    layers: int
+    heads: int
+    kv_heads: int
+    vocabulary: int
+    context: int
+
+    @property
+    def head_size(self) -> int:
+        return self.hidden // self.heads
+
+
+SHAPES = {"tinyllama-1.1b": Shape(2048, 5632, 22, 32, 4, 32000, 2048)}
+TYPES = {"tq2_0": Type.TQ2_0, "q4_0": Type.Q4_0, "q8_0": Type.Q8_0}
+
+
+def matrices(shape: Shape, kind: Type) -> Iterator[tuple[str, int, int, Type]]:
+    """Name, rows, columns and type of every matrix, in file order."""
+    yield "token_embd.weight", shape.vocabulary, shape.hidden, Type.Q8_0
+    kv = shape.kv_heads * shape.head_size
+    for layer in range(shape.layers):
+        prefix = f"blk.{layer}."
+        yield prefix + "attn_q.weight", shape.hidden, shape.hidden, kind
+        yield prefix + "attn_k.weight", kv, shape.hidden, kind
+        yield prefix + "attn_v.weight", kv, shape.hidden, kind
+        yield prefix + "attn_output.weight", shape.hidden, shape.hidden, kind
+        yield prefix + "ffn_gate.weight", shape.feed_forward, shape.hidden, kind
+        yield prefix + "ffn_up.weight", shape.feed_forward, shape.hidden, kind
+        yield prefix + "ffn_down.weight", shape.hidden, shape.feed_forward, kind
+    yield "output.weight", shape.vocabulary, shape.hidden, Type.Q8_0
+
+
+def norms(shape: Shape) -> Iterator[str]:
+    for layer in range(shape.layers):
+        yield f"blk.{layer}.attn_norm.weight"
+        yield f"blk.{layer}.ffn_norm.weight"
+    yield "output_norm.weight"
+
+
+def random_blocks(random: np.random.Generator, rows: int, columns: int, kind: Type) -> np.ndarray:
+    """Packed rows: random codes, and scales that keep the variance of what passes through."""
+    elements, size = gguf.GGML_QUANT_SIZES[kind]
+    blocks = random.integers(0, 256, (rows, columns // elements, size), np.uint8)
+    if kind == Type.TQ2_0:  # 64 bytes of codes 0, 1, 2 in two bits each, then the scale
+        codes = random.integers(0, 3, (4, rows, columns // elements, 64), np.uint8)
+        blocks[..., :64] = codes[0] | codes[1] << 2 | codes[2] << 4 | codes[3] << 6
+        deviation, scale_at = math.sqrt(2 / 3), 64
+    elif kind == Type.Q4_0:  # the scale, then codes 0 to 15 that stand for -8 to 7
+        deviation, scale_at = 4.6, 0
+    else:  # Q8_0: the scale, then signed bytes
+        deviation, scale_at = 74.0, 0
+    scale = np.float16(1 / (deviation * math.sqrt(columns)))
+    blocks[..., scale_at : scale_at + 2] = np.frombuffer(scale.tobytes(), np.uint8)
+    return blocks.reshape(rows, -1)
+
+
+def write_metadata(writer: gguf.GGUFWriter, name: str, shape: Shape) -> None:
+    writer.add_name(f"synthetic {name}")
+    writer.add_context_length(max(shape.context, 4096))
+    writer.add_embedding_length(shape.hidden)
+    writer.add_feed_forward_length(shape.feed_forward)
+    writer.add_block_count(shape.layers)
+    writer.add_head_count(shape.heads)
+    writer.add_head_count_kv(shape.kv_heads)
+    writer.add_rope_dimension_count(shape.head_size)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_vocab_size(shape.vocabulary)
+    writer.add_tokenizer_model("llama")
+    control = [b"<unk>", b"<s>", b"</s>"]
+    byte_tokens = [f"<0x{byte:02X}>".encode() for byte in range(256)]
+    words = [f"\u2581w{index}".encode() for index in range(shape.vocabulary - 259)]
+    writer.add_token_list(control + byte_tokens + words)
+    writer.add_token_scores([0.0] * 259 + [-float(index) for index in range(len(words))])
+    kinds = [gguf.TokenType.UNKNOWN, gguf.TokenType.CONTROL, gguf.TokenType.CONTROL]
+    kinds += [gguf.TokenType.BYTE] * 256 + [gguf.TokenType.NORMAL] * len(words)
+    writer.add_token_types(kinds)
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+
+
+def write_model(name: str, type_name: str, path: Path) -> None:
+    """The same file every time; it appears under its name when it is complete."""
+    shape, kind = SHAPES[name], TYPES[type_name]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    writer = gguf.GGUFWriter(partial, "llama")
+    write_metadata(writer, name, shape)
+    for tensor, rows, columns, stored in matrices(shape, kind):
+        elements, size = gguf.GGML_QUANT_SIZES[stored]
+        row_bytes = columns // elements * size
+        writer.add_tensor_info(tensor, (rows, row_bytes), np.dtype(np.uint8), rows * row_bytes, stored)
+    for tensor in norms(shape):
+        writer.add_tensor_info(tensor, (shape.hidden,), np.dtype(np.float32), shape.hidden * 4)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    random = np.random.default_rng(1)
+    for _, rows, columns, stored in matrices(shape, kind):
+        writer.write_tensor_data(random_blocks(random, rows, columns, stored))
+    for _ in norms(shape):
+        writer.write_tensor_data(np.ones(shape.hidden, np.float32))
+    writer.close()
+    partial.rename(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Write a GGUF model with random weights.")
+    parser.add_argument("shape", choices=SHAPES)
+    parser.add_argument("type", choices=TYPES, help="of the linear weights; embeddings and head are q8_0")
+    parser.add_argument("output", type=Path)
+    options = parser.parse_args()
+    write_model(options.shape, options.type, options.output)
+
+
+if __name__ == "__main__":
+    main()
