@@ -52,7 +52,7 @@ def run(name: str, command: list[str | Path], environment: dict[str, str] | None
                 command,
                 check=False,
                 cwd=ROOT,
-                env=os.environ | {"TERN_BIN": str(BUILD / "bin")} | (environment or {}),
+                env=os.environ | {"TERN_BIN_DIR": str(BUILD / "bin")} | (environment or {}),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -1,7 +1,7 @@
 """lit configuration: IR by stage and emitted kernels.
 
     .venv/build/bin/lit test/lit                     the programs in build/bin
-    TERN_BIN=build/dev/bin .venv/build/bin/lit ...   another build
+    TERN_BIN_DIR=build/dev/bin .venv/build/bin/lit ...   another build
 
 FileCheck and `not` are LLVM 22's; TERN_LLVM_BIN names their folder where it is not Debian's.
 """
@@ -19,10 +19,10 @@ config.excludes = ["Inputs"]
 config.test_source_root = str(Path(__file__).parent)
 
 root = Path(__file__).resolve().parents[2]
-programs = Path(os.environ.get("TERN_BIN", root / "build" / "bin")).resolve()
+programs = Path(os.environ.get("TERN_BIN_DIR", root / "build" / "bin")).resolve()
 config.test_exec_root = str(programs.parent / "test" / "lit")
 if not (programs / "tern-opt").exists():
-    lit_config.fatal(f"no tern-opt in {programs}: build it, or set TERN_BIN to the folder that has it")
+    lit_config.fatal(f"no tern-opt in {programs}: build it, or set TERN_BIN_DIR to the folder that has it")
 
 llvm = os.environ.get("TERN_LLVM_BIN", "/usr/lib/llvm-22/bin")
 config.environment["PATH"] = os.pathsep.join([str(programs), llvm, os.environ["PATH"]])
