@@ -126,7 +126,8 @@ def run_llama_cpp(options: argparse.Namespace) -> None:
     tokens = np.random.default_rng(1).integers(0, vocabulary, options.prompt + options.generate).tolist()
 
     def evaluate(part: list[int]) -> None:
-        batch = llama_cpp.llama_batch_get_one((ctypes.c_int32 * len(part))(*part), len(part))
+        array = (ctypes.c_int32 * len(part))(*part)  # the batch only points to it
+        batch = llama_cpp.llama_batch_get_one(array, len(part))
         if llama_cpp.llama_decode(context, batch) != 0:
             raise RuntimeError("llama_decode failed")
         llama_cpp.llama_get_logits_ith(context, -1)  # waits for the result
