@@ -43,19 +43,21 @@ def host_cpu() -> str:
     return next((line for line in text.splitlines() if line.startswith("flags")), "")
 
 
-def compile_bundled_model() -> float:
-    """Seconds the compilation of ARTIFACT took, now or when it was made."""
+def compile_bundled_model() -> str:
+    """How long the compilation of ARTIFACT took, now or when it was made."""
     key = digest(TERNC, MODEL) + hashlib.sha256(host_cpu().encode()).hexdigest()
     if ARTIFACT.exists() and RECORD.exists():
         record = json.loads(RECORD.read_text())
-        if record.get("key") == key:
-            return float(record["seconds"])
+        if record.get("key") == key and "time" in record:
+            return str(record["time"])
     print(f"run: compiling {MODEL.relative_to(ROOT)} for this CPU ...", file=sys.stderr)
     command: list[str | Path] = [TERNC, MODEL, "-o", ARTIFACT, "--json"]
     report = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-    seconds = float(report["seconds"])
-    RECORD.write_text(json.dumps({"key": key, "seconds": seconds}))
-    return seconds
+    kernels = [kernel for variant in report["variants"] for kernel in variant["kernels"]]
+    cached = sum(kernel["from_cache"] for kernel in kernels)
+    time = f"{report['seconds']:.1f} s" + (f" ({cached} of {len(kernels)} kernels from the cache)" if cached else "")
+    RECORD.write_text(json.dumps({"key": key, "time": time}))
+    return time
 
 
 def answer(sentence: str) -> None:
@@ -65,7 +67,7 @@ def answer(sentence: str) -> None:
     print(text.rstrip("\n"), flush=True)
 
 
-def table(compile_seconds: float) -> list[tuple[str, str]]:
+def table(compile_time: str) -> list[tuple[str, str]]:
     report = BUILD / "home-assistant-bench.json"
     settings = ["--prompt", "32", "--generate", "64", "--runs", "5"]
     command: list[str | Path] = [TERN, "bench", ARTIFACT, *settings, "--json", report]
@@ -76,7 +78,7 @@ def table(compile_seconds: float) -> list[tuple[str, str]]:
     return [
         ("artifact", f"{ARTIFACT.stat().st_size / 1e6:.2f} MB"),
         ("runtime, stripped", f"{SIZE_PROBE.stat().st_size / 1e3:.0f} KB"),
-        ("compile time", f"{compile_seconds:.1f} s"),
+        ("compile time", compile_time),
         ("start to first token", f"{start['median'] if isinstance(start, dict) else start:.1f} ms"),
         ("generation", f"{bench['generate']['tokens_per_second']['median']:.0f} tokens/s"),
         ("token latency P99 / P50", f"{latency['p99'] / latency['p50']:.2f}"),
@@ -86,16 +88,16 @@ def table(compile_seconds: float) -> list[tuple[str, str]]:
 
 def main() -> int:
     try:
-        seconds = compile_bundled_model()
+        compile_time = compile_bundled_model()
         for sentence in SENTENCES:
             answer(sentence)
-        rows = table(seconds)
+        rows = table(compile_time)
     except subprocess.CalledProcessError as error:
         print(f"run: {Path(error.cmd[0]).name} failed with status {error.returncode}", file=sys.stderr)
         return 1
     print()
     for name, value in rows:
-        print(f"{name:<26}{value:>14}")
+        print(f"{name:<26}{value}")
     print("\nYour own model:\n  build/bin/ternc YOUR.gguf -o YOUR.tern && build/bin/tern chat YOUR.tern\n", flush=True)
     if sys.stdin.isatty() and sys.stdout.isatty():
         os.execv(TERN, ["tern", "chat", str(ARTIFACT), "-t", "0"])
