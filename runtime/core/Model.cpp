@@ -29,8 +29,7 @@ void Log::info(const char *format, ...) const {
 static bool isForHost(const fb::Variant &variant) {
   const std::string_view host = hostArchitecture();
   const std::string_view target(variant.target()->c_str(), variant.target()->size());
-  return target.starts_with(host) &&
-         (target.size() == host.size() || target[host.size()] == '-');
+  return target.starts_with(host) && (target.size() == host.size() || target[host.size()] == '-');
 }
 
 /// Appends to a bounded message; what does not fit is cut.

@@ -56,78 +56,87 @@ static Status verifyKernel(const fb::Artifact &artifact, const fb::Kernel &kerne
   return {};
 }
 
-/// Bytes at a buffer's disposal behind its offset, or the error that there is no such space.
+namespace {
+/// What a memory space offers to a buffer's index.
+struct Offer {
+  uint64_t indices = 1; ///< how many there are
+  uint64_t bytes = 0;   ///< behind this one, if it exists
+};
+} // namespace
+
+static Status offerOf(const fb::Artifact &artifact, const fb::Plan &plan, const fb::Buffer &buffer,
+                      uint32_t number, Offer &offer) {
+  const uint32_t index = buffer.index();
+  switch (buffer.space()) {
+  case fb::MemorySpace::arena:
+    offer.bytes = plan.arena_bytes();
+    return {};
+  case fb::MemorySpace::tensor:
+    offer.indices = sizeOf(artifact.tensors());
+    offer.bytes = index < offer.indices ? artifact.tensors()->Get(index)->size() : 0;
+    return {};
+  case fb::MemorySpace::input: {
+    const bool perWanted = fb::InputKind(index) == fb::InputKind::wanted_rows;
+    offer.indices = uint64_t(fb::InputKind::MAX) + 1;
+    offer.bytes = inputEntrySize * (perWanted ? artifact.max_wanted() : artifact.max_batch());
+    return {};
+  }
+  case fb::MemorySpace::output:
+    offer.indices = artifact.functions()->Get(plan.function())->outputs()->size();
+    offer.bytes = UINT64_MAX; // allocated to fit
+    return {};
+  case fb::MemorySpace::kv_key:
+  case fb::MemorySpace::kv_value: {
+    offer.indices = sizeOf(artifact.kv_caches());
+    if (index >= offer.indices)
+      return {};
+    const fb::KvCache &cache = *artifact.kv_caches()->Get(index);
+    offer.bytes = buffer.space() == fb::MemorySpace::kv_key ? cache.key_block_bytes()
+                                                            : cache.value_block_bytes();
+    return {};
+  }
+  case fb::MemorySpace::block_table:
+    offer.bytes = sizeof(int32_t);
+    return {};
+  }
+  return Status::error(StatusCode::unsupported,
+                       "buffer %" PRIu32 ": memory space %u is not known to this runtime", number,
+                       unsigned(buffer.space()));
+}
+
 static Status verifyBuffer(const fb::Artifact &artifact, const fb::Plan &plan,
                            const fb::Buffer &buffer, uint32_t number, uint32_t &outputsSeen) {
   if (!buffer.extent() || !atBounds(artifact, *buffer.extent()).isValid())
     return Status::error(StatusCode::invalidArtifact,
                          "buffer %" PRIu32 ": no extent, or one that overflows", number);
-  const CheckedSize extent = atBounds(artifact, *buffer.extent());
-  const uint32_t index = buffer.index();
-  uint64_t available = 0, count = 1;
-  switch (buffer.space()) {
-  case fb::MemorySpace::arena:
-    available = plan.arena_bytes();
-    break;
-  case fb::MemorySpace::tensor:
-    count = sizeOf(artifact.tensors());
-    available = index < count ? artifact.tensors()->Get(index)->size() : 0;
-    break;
-  case fb::MemorySpace::input:
-    count = uint64_t(fb::InputKind::MAX) + 1;
-    available = inputEntrySize * (fb::InputKind(index) == fb::InputKind::wanted_rows
-                                      ? artifact.max_wanted()
-                                      : artifact.max_batch());
-    break;
-  case fb::MemorySpace::output:
-    count = artifact.functions()->Get(plan.function())->outputs()->size();
-    available = extent.value(); // allocated to fit
-    if (index < count && (outputsSeen >> index & 1))
-      return Status::error(StatusCode::invalidArtifact,
-                           "buffer %" PRIu32 ": output %" PRIu32 " has two buffers", number, index);
-    if (index < count)
-      outputsSeen |= uint32_t(1) << index;
-    if (buffer.offset() != 0)
-      return Status::error(StatusCode::invalidArtifact,
-                           "buffer %" PRIu32 ": output at offset %" PRIu64 ", expected 0", number,
-                           buffer.offset());
-    break;
-  case fb::MemorySpace::kv_key:
-  case fb::MemorySpace::kv_value: {
-    count = sizeOf(artifact.kv_caches());
-    const fb::KvCache *cache = index < count ? artifact.kv_caches()->Get(index) : nullptr;
-    if (cache)
-      available = buffer.space() == fb::MemorySpace::kv_key ? cache->key_block_bytes()
-                                                            : cache->value_block_bytes();
-    if (cache && (buffer.offset() != 0 || !isConstant(*buffer.extent(), available)))
-      return Status::error(StatusCode::invalidArtifact,
-                           "buffer %" PRIu32 ": expected offset 0 and the extent of one KV block",
-                           number);
-    break;
-  }
-  case fb::MemorySpace::block_table:
-    available = sizeof(int32_t);
-    if (buffer.offset() != 0 || !isConstant(*buffer.extent(), available))
-      return Status::error(StatusCode::invalidArtifact,
-                           "buffer %" PRIu32
-                           ": expected offset 0 and the extent of one block table entry (4)",
-                           number);
-    break;
-  default:
-    return Status::error(StatusCode::unsupported,
-                         "buffer %" PRIu32 ": memory space %u is not known to this runtime", number,
-                         unsigned(buffer.space()));
-  }
-  if (index >= count)
+  Offer offer;
+  TERN_RETURN_IF_ERROR(offerOf(artifact, plan, buffer, number, offer));
+  if (buffer.index() >= offer.indices)
     return Status::error(StatusCode::invalidArtifact,
                          "buffer %" PRIu32 ": index %" PRIu32 " of %" PRIu64 " in its space",
-                         number, index, count);
-  if (buffer.offset() % blockAlignment != 0 ||
-      !(CheckedSize(buffer.offset()) + extent).isAtMost(available))
+                         number, buffer.index(), offer.indices);
+  const bool hasOffset =
+      buffer.space() == fb::MemorySpace::arena || buffer.space() == fb::MemorySpace::tensor;
+  const CheckedSize extent = atBounds(artifact, *buffer.extent());
+  if (buffer.offset() % blockAlignment != 0 || (!hasOffset && buffer.offset() != 0) ||
+      !(CheckedSize(buffer.offset()) + extent).isAtMost(offer.bytes))
     return Status::error(StatusCode::invalidArtifact,
                          "buffer %" PRIu32 ": bytes [%" PRIu64 ", +%" PRIu64
                          ") are misaligned or outside of the %" PRIu64 " there",
-                         number, buffer.offset(), extent.value(), available);
+                         number, buffer.offset(), extent.value(), offer.bytes);
+  if (isKvOrTable(buffer.space()) && !isConstant(*buffer.extent(), offer.bytes))
+    return Status::error(StatusCode::invalidArtifact,
+                         "buffer %" PRIu32 ": expected the extent of one KV block or one block "
+                         "table entry, %" PRIu64 " bytes",
+                         number, offer.bytes);
+  if (buffer.space() == fb::MemorySpace::output) {
+    const uint32_t bit = uint32_t(1) << buffer.index();
+    if (outputsSeen & bit)
+      return Status::error(StatusCode::invalidArtifact,
+                           "buffer %" PRIu32 ": output %" PRIu32 " has two buffers", number,
+                           buffer.index());
+    outputsSeen |= bit;
+  }
   return {};
 }
 
