@@ -92,8 +92,9 @@ void LinearBuilder::floatSum(const FloatValue &x) {
 
 void LinearBuilder::chooseForm(bool hasSums) {
   bool int8 = weight.encoding.codes == CodeKind::Int8;
-  // Signed codes become unsigned by an offset, which the activations' sums take out again.
-  if (int8 && !(builder.target().hasDot4 && hasSums))
+  // Signed codes become unsigned by an offset, which the activations' sums take out again. One row
+  // is bound by memory, and there the wider form is faster (22 against 16 to 20 GB/s).
+  if (int8 && (builder.rowRange().single() || !builder.target().hasDot4 || !hasSums))
     stages.form = DotForm::Widened16;
   else
     stages.form = builder.target().hasDot4 ? DotForm::Dot4 : DotForm::PairSum16;

@@ -19,8 +19,9 @@ namespace {
 class Schedule {
 public:
   Schedule(KernelStages &stages, const TargetInfo &target)
-      : stages(stages), floatLanes(int(target.vectorBytes) / 4), lane(stages.lane),
-        part(stages.part), tile(stages.tile), row(stages.row), group(stages.group) {}
+      : stages(stages), floatLanes(int(stages.singleRow ? 32 : target.vectorBytes) / 4),
+        lane(stages.lane), part(stages.part), tile(stages.tile), row(stages.row),
+        group(stages.group) {}
 
   void rows();
   void linear(LinearStages &s);
@@ -64,7 +65,7 @@ private:
   }
   /// Short loops over the lines of a group are unrolled.
   template <typename Stage> void unrollLines(Stage stage, const RVar &line, int lines) {
-    if (lines <= 4)
+    if (lines <= 8)
       stage.unroll(line);
   }
   void dot4(LinearStages &s, const LoopLevel &oneGroup);
