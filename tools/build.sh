@@ -29,15 +29,25 @@ configured() {
   done
 }
 
-# Runs a command with its output in a log, shown if it fails.
+# quietly NAME COMMAND...: output goes to a log, shown if the command fails; two lines if it takes a while.
 quietly() {
-  local log=$folder/$1.log
+  local name=$1 log=$folder/$1.log start=$SECONDS said='' pid
   shift
-  if ! "$@" >"$log" 2>&1; then
+  "$@" >"$log" 2>&1 </dev/null &
+  pid=$!
+  while kill -0 $pid 2>/dev/null; do
+    sleep 0.2
+    if [[ -z $said && $((SECONDS - start)) -ge 3 ]]; then
+      said=yes
+      echo "build: $name $preset ..." >&2
+    fi
+  done
+  if ! wait $pid; then
     grep -vE '^\[[0-9]+/[0-9]+\] ' "$log" | tail -n 80 >&2
-    echo "build: failed; the whole log is $log" >&2
+    echo "build: $name failed; the whole log is $log" >&2
     exit 1
   fi
+  [[ -z $said ]] || echo "build: $name $preset: done in $((SECONDS - start)) s" >&2
 }
 
 mkdir -p "$folder"
@@ -46,11 +56,6 @@ build=(cmake --build "$folder" --parallel "${TERN_JOBS:-$(nproc)}")
 [[ ${#targets[@]} -eq 0 ]] || build+=(--target "${targets[@]}")
 if [[ -t 2 ]]; then
   "${build[@]}" >&2
-elif ninja -C "$folder" -n "${targets[@]}" | grep -q 'no work to do'; then
-  exit 0
 else
-  start=$SECONDS
-  echo "build: $preset ..." >&2
-  quietly build "${build[@]}"
-  echo "build: $preset: done in $((SECONDS - start)) s" >&2
+  quietly compile "${build[@]}"
 fi
