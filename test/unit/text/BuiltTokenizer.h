@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <string>
 #include <vector>
 
@@ -108,6 +109,30 @@ inline TokenizerSpec byteLevelSpec(const std::vector<std::string> &merges,
     spec.tokens.push_back(token);
     spec.tokenTypes.push_back(type);
   }
+  return spec;
+}
+
+/// "llama": unknown, bos, eos, 256 bytes, then pieces with falling scores.
+inline TokenizerSpec sentencePieceSpec(const std::vector<std::string> &pieces,
+                                       bool byteFallback = true) {
+  TokenizerSpec spec;
+  spec.model = "llama";
+  auto add = [&](const std::string &token, int type) {
+    spec.tokens.push_back(token);
+    spec.tokenTypes.push_back(type);
+    spec.scores.push_back(-float(spec.scores.size()));
+  };
+  add("<unk>", 2);
+  add("<s>", 3);
+  add("</s>", 3);
+  for (int byte = 0; byte < 256 && byteFallback; ++byte) {
+    char name[8];
+    snprintf(name, sizeof name, "<0x%02X>", byte);
+    add(name, 6);
+  }
+  for (const std::string &piece : pieces)
+    add(piece, 1);
+  spec.addBos = false;
   return spec;
 }
 

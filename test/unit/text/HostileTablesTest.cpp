@@ -109,6 +109,36 @@ TEST(HostileTables, EveryPairMergingIntoItsLeftSymbolEnds) {
   EXPECT_EQ(built.encode("aaaaaaaa"), std::vector<int32_t>{'a'});
 }
 
+TEST(HostileTables, DecompositionsInACircleEnd) {
+  BuiltTokenizer built(sampleSpec("qwen2"));
+  auto *entries = const_cast<fb::Decomposition *>(
+      reinterpret_cast<const fb::Decomposition *>(built.table()->nfc()->decompositions()->Data()));
+  for (uint32_t i = 0; i < built.table()->nfc()->decompositions()->size(); ++i)
+    entries[i] = fb::Decomposition(entries[i].code_point(), entries[i].code_point(), 0);
+  EXPECT_FALSE(built.encode("\u00e9\u0323").empty());
+}
+
+TEST(HostileTables, WrongCharacterClassesLoseNoText) {
+  // A space that is no white space stops the matcher of white space before its first character.
+  BuiltTokenizer built(sampleSpec("gpt-2"));
+  const_cast<uint8_t *>(built.table()->class_blocks()->Data())[' '] = 0;
+  EXPECT_EQ(built.decode(built.encode(" \n \nx")), " \n \nx");
+}
+
+TEST(HostileTables, SymbolsThatAreNoTokensAreNotEmitted) {
+  TokenizerSpec spec = sentencePieceSpec({"xy"}); // x and y become extra symbols
+  BuiltTokenizer built(spec);
+  auto *special = const_cast<uint8_t *>(built.table()->special_tokens()->Data());
+  auto *firstBytes = const_cast<uint8_t *>(built.table()->special_first_bytes()->Data());
+  std::memset(firstBytes, 0xff, 32);
+  for (uint32_t i = 0; i < built.table()->special_tokens()->size(); ++i) {
+    uint32_t extra = uint32_t(spec.tokens.size());
+    std::memcpy(special + 4 * i, &extra, 4);
+  }
+  for (int32_t id : built.encode("x"))
+    EXPECT_LT(id, int32_t(spec.tokens.size()));
+}
+
 TEST(HostileTables, AreRefusedWhenInconsistent) {
   auto refusal = [](auto change) {
     flatbuffers::FlatBufferBuilder builder;

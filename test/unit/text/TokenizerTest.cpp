@@ -11,29 +11,6 @@ namespace {
 
 using Ids = std::vector<int32_t>;
 
-/// "llama": unknown, bos, eos, 256 bytes, then pieces with falling scores.
-TokenizerSpec sentencePieceSpec(const std::vector<std::string> &pieces, bool byteFallback = true) {
-  TokenizerSpec spec;
-  spec.model = "llama";
-  auto add = [&](const std::string &token, int type) {
-    spec.tokens.push_back(token);
-    spec.tokenTypes.push_back(type);
-    spec.scores.push_back(-float(spec.scores.size()));
-  };
-  add("<unk>", 2);
-  add("<s>", 3);
-  add("</s>", 3);
-  for (int byte = 0; byte < 256 && byteFallback; ++byte) {
-    char name[8];
-    snprintf(name, sizeof name, "<0x%02X>", byte);
-    add(name, 6);
-  }
-  for (const std::string &piece : pieces)
-    add(piece, 1);
-  spec.addBos = false;
-  return spec;
-}
-
 std::string buildError(const TokenizerSpec &spec) {
   flatbuffers::FlatBufferBuilder builder;
   auto result = buildTokenizer(spec, builder);
