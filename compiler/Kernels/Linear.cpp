@@ -101,7 +101,8 @@ void LinearBuilder::chooseForm(bool hasSums) {
 }
 
 void LinearBuilder::groupedSum(const ActValue &x) {
-  chooseForm(bool(x.sums));
+  unsigned sumSize = x.activation.getSumSize();
+  chooseForm(/*hasSums=*/sumSize != 0 && weight.encoding.groupSize % sumSize == 0);
   stages.lines = int(weight.linesPerGroup());
   int groupSize = int(weight.encoding.groupSize);
   int zero = weight.encoding.zero();

@@ -65,9 +65,9 @@ struct Quantize : tern::impl::TernQuantizeBase<Quantize> {
     Value x = linear.getX();
     auto xType = cast<RankedTensorType>(x.getType());
     EncodingDesc desc = encoding.desc();
-    auto activation =
-        ActivationAttr::get(&getContext(), activationGroup(desc, trainedPerToken),
-                            desc.zero() != 0 ? desc.groupSize : 0);
+    // Sums serve codes with a zero point and, on targets whose dot product takes unsigned codes, int8.
+    auto activation = ActivationAttr::get(
+        &getContext(), activationGroup(desc, trainedPerToken), desc.groupSize);
     Value &quantized = encoded[{x, activation}];
     if (!quantized) {
       OpBuilder builder(linear);

@@ -21,7 +21,7 @@
 // INT8: tern.weight @ffn : tensor<256x256xf32, #tern.enc<int8, group = 32, scale = f16>> from #tern.file<{{.*}}format = "tq2_0">
 // INT8: tern.weight @norm : tensor<256xf32>
 // INT8: tern.embed %{{.*}} : tensor<512x256xf32, #tern.enc<int8
-// INT8: tern.encode %{{.*}} -> tensor<?x256xf32, #tern.act<group = 32>>
+// INT8: tern.encode %{{.*}} -> tensor<?x256xf32, #tern.act<group = 32, sums = 32>>
 
 // INT4: tern.weight @head : tensor<512x256xf32, #tern.enc<f16>>
 // INT4: tern.weight @ffn : tensor<256x256xf32, #tern.enc<int4, group = 32, scale = f16>>
@@ -52,7 +52,7 @@ func.func @forward(%tokens: tensor<?xi32> {tern.dim = "T"}) -> tensor<?x512xf32>
 // A model trained with one scale per token gets one for its ternary weights, and only for them.
 // KEEP-LABEL: func.func @per_token
 // KEEP-DAG: tern.encode %{{.*}} -> tensor<?x256xf32, #tern.act<group = row, sums = 256>>
-// KEEP-DAG: tern.encode %{{.*}} -> tensor<?x256xf32, #tern.act<group = 32>>
+// KEEP-DAG: tern.encode %{{.*}} -> tensor<?x256xf32, #tern.act<group = 32, sums = 32>>
 module attributes {tern.activation_quantization = "int8-per-token"} {
   tern.weight @head : tensor<64x256xf32, #tern.enc<int8, group = 32, scale = f16>> from #tern.file<index = 0, offset = 0, size = 17408, format = "q8_0">
   tern.weight @ffn : tensor<256x256xf32, #tern.enc<ternary, group = 256, scale = f16>> from #tern.file<index = 0, offset = 0, size = 16896, format = "tq2_0">
