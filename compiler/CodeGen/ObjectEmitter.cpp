@@ -1,4 +1,5 @@
 #include "compiler/CodeGen/ObjectEmitter.h"
+#include "compiler/CodeGen/FusedMultiplyAdd.h"
 #include "compiler/CodeGen/MemoryRoutines.h"
 #include "compiler/CodeGen/Placeholders.h"
 #include "compiler/CodeGen/Shim.h"
@@ -124,6 +125,9 @@ Expected<Function *> Emitter::linkVariant(const KernelVariant &variant, size_t n
     value.setLinkage(&value == function ? GlobalValue::ExternalLinkage
                                         : GlobalValue::InternalLinkage);
   }
+  if (variant.fuseMultiplyAdd && is_contained(target.features, "fma"))
+    for (Function &defined : source)
+      fuseMultiplyAdd(defined);
   if (Linker::linkModules(*module, std::move(*parsed)))
     return createStringError("variant " + Twine(number) + " cannot be linked");
   function = module->getFunction(name);

@@ -21,7 +21,7 @@ llvm::SmallVector<RowRange> rowRangesOf(KernelOp kernel, DimSymbol rows) {
       llvm::any_of(kernel.getBody().front(), [](Operation &op) { return isa<LinearOp>(op); });
   if (!hasLinear || rows == DimSymbol::None)
     return {{1, INT32_MAX, 1}};
-  return {{1, 1, 1}, {2, 3, 2}, {4, 7, 4}, {8, INT32_MAX, 8}};
+  return {{1, 1, 1}, {2, 2, 2}, {3, 3, 3}, {4, 7, 4}, {8, INT32_MAX, 8}};
 }
 
 DimSymbol rowSymbolOf(KernelOp kernel) {
@@ -84,6 +84,7 @@ llvm::Expected<KernelVariant> generateVariant(KernelOp kernel, const TargetInfo 
   variant.maxRows = range.max;
   variant.rows = rowSymbolOf(kernel);
   variant.parameters = builder.bindings();
+  variant.fuseMultiplyAdd = !builder.stages().attentions.empty();
   Halide::Module module = builder.pipeline().compile_to_module(
       builder.arguments(), variant.functionName, halideTarget(target, signature));
   std::ostringstream stmt;

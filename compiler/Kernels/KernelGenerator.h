@@ -52,6 +52,8 @@ struct KernelVariant {
   std::vector<ParameterBinding> parameters; ///< in the order of the function's parameters
   int32_t minRows = 1, maxRows = INT32_MAX; ///< of the dimension the tasks depend on
   DimSymbol rows = DimSymbol::Tokens;
+  /// Products may be fused into sums (compiler/CodeGen/FusedMultiplyAdd.h).
+  bool fuseMultiplyAdd = false;
 };
 
 struct GeneratedKernel {

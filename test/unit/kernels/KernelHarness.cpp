@@ -36,6 +36,14 @@ GuardedBuffer::GuardedBuffer(GuardedBuffer &&other) noexcept
   other.mapping = nullptr;
 }
 
+GuardedBuffer &GuardedBuffer::operator=(GuardedBuffer &&other) noexcept {
+  std::swap(mapping, other.mapping);
+  std::swap(start, other.start);
+  std::swap(mapped, other.mapped);
+  std::swap(bytes, other.bytes);
+  return *this;
+}
+
 GuardedBuffer::~GuardedBuffer() {
   if (mapping)
     munmap(mapping, mapped);
@@ -76,6 +84,7 @@ void TestKernel::run(std::vector<GuardedBuffer> &buffers, int tokens, int wanted
   int32_t integers[TERN_INT_COUNT] = {};
   integers[TERN_INT_TOKENS] = tokens;
   integers[TERN_INT_WANTED] = wanted;
+  integers[TERN_INT_BLOCKS_PER_SLOT] = blocksPerSlot;
   GuardedBuffer scratch(signature.scratchBytes);
   TernArgs args{pointers.data(), integers, signature.scratchBytes ? scratch.data() : nullptr};
   int tasks = int(signature.tasks.at(tokens, wanted));

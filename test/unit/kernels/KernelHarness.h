@@ -19,6 +19,7 @@ class GuardedBuffer {
 public:
   explicit GuardedBuffer(size_t size);
   GuardedBuffer(GuardedBuffer &&other) noexcept;
+  GuardedBuffer &operator=(GuardedBuffer &&other) noexcept;
   GuardedBuffer(const GuardedBuffer &) = delete;
   ~GuardedBuffer();
   uint8_t *data() const { return start; }
@@ -40,6 +41,7 @@ public:
   TestKernel(const std::string &text, const std::string &target) { compile(text, target); }
   bool ready = false;
   KernelSignature signature;
+  int blocksPerSlot = 0; ///< row stride of the block table
 
   /// One buffer per argument, sized for `tokens` and `wanted` rows.
   std::vector<GuardedBuffer> makeBuffers(int tokens, int wanted = 0) const;

@@ -1,0 +1,167 @@
+// Rotary embedding fused with the store of keys and values, against a naive reference in double.
+#include "test/unit/kernels/AttentionCache.h"
+#include "gtest/gtest.h"
+#include <cmath>
+#include <cstring>
+
+using namespace tern;
+
+namespace {
+
+struct Rotation {
+  int frequencies; ///< M: the first 2 M elements of a head are rotated
+  bool adjacent;
+};
+
+/// Slices of a fused projection, rotations, and the store: what form-kernels makes of a layer.
+std::string storeText(const Geometry &g, const Rotation &r, int tableRows) {
+  int q = g.heads * g.headSize, k = g.keyHeads * g.headSize, v = g.keyHeads * g.valueSize;
+  std::string qkv = tensor(q + k + v), rows = "tensor<?xi32>", dim = " {tern.dim = \"T\"}";
+  std::string table =
+      "tensor<" + std::to_string(tableRows) + "x" + std::to_string(r.frequencies) + "x2xf32>";
+  auto slice = [&](const char *name, int offset, int length) {
+    return std::string("  %") + name + " = tern.slice %qkv dim 1 from " + std::to_string(offset) +
+           " length " + std::to_string(length) + " : " + qkv + " -> " + tensor(length) + "\n";
+  };
+  auto rope = [&](const char *name, const char *x, int length) {
+    return std::string("  %") + name + " = tern.rope %" + x +
+           ", %p, %t {head_size = " + std::to_string(g.headSize) + " : i32" +
+           (r.adjacent ? ", adjacent" : "") + "} : " + tensor(length) + ", " + rows + ", " + table +
+           " -> " + tensor(length) + "\n";
+  };
+  return "tern.kernel @store(%qkv: " + qkv + dim + ", %t: " + table + ", %c: " + g.kv() +
+         ", %p: " + rows + dim + ", %s: " + rows + dim + ") -> (" + tensor(q) + ", " + g.kv() +
+         ") {\n" + slice("q", 0, q) + slice("k", q, k) + slice("v", q + k, v) + rope("rq", "q", q) +
+         rope("rk", "k", k) + "  %n = tern.kv_store %c, %rk, %v, %p, %s : " + g.kv() + ", " +
+         tensor(k) + ", " + tensor(v) + ", " + rows + ", " + rows +
+         "\n  tern.yield %rq, %n : " + tensor(q) + ", " + g.kv() + "\n}\n";
+}
+
+double frequency(int m) { return std::pow(10000.0, -m / 32.0); }
+
+/// 256 rows of the angles p, then rows of the angles 256 p (tern.rope_table).
+std::vector<float> ropeTable(int rows, int frequencies) {
+  std::vector<float> table;
+  for (int r = 0; r < rows; ++r)
+    for (int m = 0; m < frequencies; ++m) {
+      double angle = (r < 256 ? r : 256.0 * (r - 256)) * frequency(m);
+      table.push_back(float(std::cos(angle)));
+      table.push_back(float(std::sin(angle)));
+    }
+  return table;
+}
+
+std::vector<double> rotate(const float *x, int heads, int headSize, const Rotation &r,
+                           int position) {
+  std::vector<double> result(x, x + size_t(heads) * headSize);
+  for (int h = 0; h < heads; ++h)
+    for (int m = 0; m < r.frequencies; ++m) {
+      int first = h * headSize + (r.adjacent ? 2 * m : m);
+      int second = r.adjacent ? first + 1 : first + r.frequencies;
+      double angle = position * frequency(m), cosine = std::cos(angle), sine = std::sin(angle);
+      result[first] = x[first] * cosine - x[second] * sine;
+      result[second] = x[second] * cosine + x[first] * sine;
+    }
+  return result;
+}
+
+struct Row {
+  int slot, position;
+};
+
+class AttentionStore : public testing::TestWithParam<std::string> {};
+
+// In three calls of tasks, so that no row is stored by the wrong one.
+void compareWithReference(const Geometry &g, const Rotation &r, const std::string &target) {
+  SCOPED_TRACE(g.kv() + " heads " + std::to_string(g.heads) + " frequencies " +
+               std::to_string(r.frequencies) + (r.adjacent ? " adjacent" : ""));
+  const int tableRows = 256 + 8;
+  TestKernel kernel(storeText(g, r, tableRows), target);
+  ASSERT_TRUE(kernel.ready);
+  std::mt19937 random(5);
+  Cache cache(g, 3, 2048, random);
+  std::vector<Row> rows = {{1, 0}, {1, 1}, {0, 63}, {0, 64}, {2, 511}, {2, 512}, {1, 1300}};
+  int q = g.heads * g.headSize, k = g.keyHeads * g.headSize, v = g.keyHeads * g.valueSize;
+  int stride = padded(q + k + v), t = int(rows.size());
+  for (Row row : rows)
+    cache.block(row.slot, row.position);
+
+  std::vector<GuardedBuffer> buffers;
+  buffers.emplace_back(size_t(t) * stride * 4);
+  std::normal_distribution<float> normal;
+  for (int i = 0; i < t * stride; ++i)
+    buffers[0].as<float>()[i] = normal(random);
+  std::vector<float> table = ropeTable(tableRows, r.frequencies);
+  buffers.emplace_back(table.size() * 4);
+  buffers[1].fill(table);
+  buffers.push_back(std::move(cache.keys));
+  buffers.push_back(std::move(cache.values));
+  buffers.push_back(std::move(cache.table));
+  buffers.emplace_back(size_t(t) * 4);
+  buffers.emplace_back(size_t(t) * 4);
+  for (int i = 0; i < t; ++i) {
+    buffers[5].as<int32_t>()[i] = rows[i].position;
+    buffers[6].as<int32_t>()[i] = rows[i].slot;
+  }
+  buffers.emplace_back(size_t(t) * padded(q) * 4);
+  kernel.blocksPerSlot = cache.blocksPerSlot;
+  kernel.run(buffers, t, 0, 3);
+  cache.keys = std::move(buffers[2]);
+  cache.values = std::move(buffers[3]);
+  cache.table = std::move(buffers[4]);
+
+  double rounding = g.half ? 0x1p-11 : 0x1p-24;
+  size_t keysStored = 0;
+  for (int i = 0; i < t; ++i) {
+    const float *x = buffers[0].as<float>() + size_t(i) * stride;
+    auto near = [&](double actual, double expected, double relative, const char *what,
+                    int element) {
+      ASSERT_NEAR(actual, expected, 2e-6 + relative * std::abs(expected))
+          << what << " of row " << i << ", element " << element;
+    };
+    std::vector<double> query = rotate(x, g.heads, g.headSize, r, rows[i].position);
+    for (int n = 0; n < q; ++n)
+      near(buffers[7].as<float>()[size_t(i) * padded(q) + n], query[n], 0, "query", n);
+    std::vector<double> key = rotate(x + q, g.keyHeads, g.headSize, r, rows[i].position);
+    for (int n = 0; n < k; ++n, ++keysStored)
+      near(cache.get(cache.keys, cache.keyIndex(rows[i].slot, rows[i].position, n / g.headSize,
+                                                n % g.headSize)),
+           key[n], rounding, "key", n);
+    for (int n = 0; n < v; ++n)
+      near(cache.get(cache.values, cache.valueIndex(rows[i].slot, rows[i].position, n / g.valueSize,
+                                                    n % g.valueSize)),
+           x[q + k + n], rounding, "value", n);
+  }
+  // Nothing else was touched.
+  size_t finite = 0;
+  for (size_t i = 0; i < cache.keys.size() / cache.bytes; ++i)
+    finite += std::isfinite(cache.get(cache.keys, i));
+  EXPECT_EQ(finite, keysStored);
+}
+
+} // namespace
+
+TEST_P(AttentionStore, RotatesAndStores) {
+  for (bool adjacent : {true, false})
+    for (bool half : {true, false}) {
+      compareWithReference({4, 2, 64, 64, half}, {32, adjacent}, GetParam());
+      compareWithReference({4, 2, 16, 16, half}, {8, adjacent}, GetParam());
+      compareWithReference({3, 1, 128, 128, half}, {64, adjacent}, GetParam());
+      compareWithReference({3, 1, 80, 80, half}, {40, adjacent}, GetParam());
+    }
+}
+
+TEST_P(AttentionStore, RotatesPartOfAHead) {
+  for (bool adjacent : {true, false}) {
+    compareWithReference({2, 1, 64, 64, true}, {16, adjacent}, GetParam());
+    compareWithReference({2, 2, 128, 64, false}, {32, adjacent}, GetParam());
+    compareWithReference({2, 1, 20, 12, true}, {6, adjacent}, GetParam());
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Targets, AttentionStore, testing::ValuesIn(runnableTargets()),
+                         [](const auto &info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });

@@ -1,0 +1,239 @@
+// Attention against a naive reference in double, and the independence of rows.
+#include "test/unit/kernels/AttentionCache.h"
+#include "gtest/gtest.h"
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <random>
+
+using namespace tern;
+
+namespace {
+
+std::string attentionText(const Geometry &g, float scale) {
+  std::string rows = "tensor<?xi32>", query = tensor(g.heads * g.headSize),
+              result = tensor(g.heads * g.valueSize), number(32, '\0');
+  snprintf(number.data(), number.size(), "%.9e", double(scale));
+  number.resize(strlen(number.c_str()));
+  return "tern.kernel @attention(%q: " + query + " {tern.dim = \"T\"}, %c: " + g.kv() +
+         ", %p: " + rows + " {tern.dim = \"T\"}, %s: " + rows + " {tern.dim = \"T\"}) -> " +
+         result + " {\n  %a = tern.attention %q, %c, %p, %s {heads = " + std::to_string(g.heads) +
+         " : i32, scale = " + number + " : f32} : " + query + ", " + g.kv() + ", " + rows + ", " +
+         rows + " -> " + result + "\n  tern.yield %a : " + result + "\n}\n";
+}
+
+struct Row {
+  int slot, position;
+};
+
+/// Buffers of one call in the order of the kernel's arguments; the cache is shared, so its buffers
+/// move in and out.
+class AttentionCall {
+public:
+  AttentionCall(const Geometry &g, float scale, const std::string &target)
+      : g(g), scale(scale), kernel(attentionText(g, scale), target) {}
+
+  std::vector<float> run(Cache &cache, const std::vector<Row> &rows,
+                         const std::vector<float> &query, int chunk = 0) {
+    int t = int(rows.size()), queryStride = padded(g.heads * g.headSize),
+        resultStride = padded(g.heads * g.valueSize);
+    std::vector<GuardedBuffer> buffers;
+    buffers.emplace_back(size_t(t) * queryStride * 4);
+    for (int r = 0; r < t; ++r)
+      memcpy(buffers[0].as<float>() + size_t(r) * queryStride,
+             &query[size_t(r) * g.heads * g.headSize], size_t(g.heads) * g.headSize * 4);
+    buffers.push_back(std::move(cache.keys));
+    buffers.push_back(std::move(cache.values));
+    buffers.push_back(std::move(cache.table));
+    buffers.emplace_back(size_t(t) * 4);
+    buffers.emplace_back(size_t(t) * 4);
+    for (int r = 0; r < t; ++r) {
+      buffers[4].as<int32_t>()[r] = rows[r].position;
+      buffers[5].as<int32_t>()[r] = rows[r].slot;
+    }
+    buffers.emplace_back(size_t(t) * resultStride * 4);
+    kernel.blocksPerSlot = cache.blocksPerSlot;
+    kernel.run(buffers, t, 0, chunk);
+    std::vector<float> result;
+    for (int r = 0; r < t; ++r) {
+      const float *row = buffers[6].as<float>() + size_t(r) * resultStride;
+      result.insert(result.end(), row, row + g.heads * g.valueSize);
+    }
+    cache.keys = std::move(buffers[1]);
+    cache.values = std::move(buffers[2]);
+    cache.table = std::move(buffers[3]);
+    return result;
+  }
+
+  std::vector<double> reference(Cache &cache, Row row, const float *query) const {
+    std::vector<double> result;
+    for (int h = 0; h < g.heads; ++h) {
+      int keyHead = h / g.group();
+      std::vector<double> scores(row.position + 1);
+      for (int p = 0; p <= row.position; ++p)
+        for (int d = 0; d < g.headSize; ++d)
+          scores[p] += double(query[h * g.headSize + d]) *
+                       cache.get(cache.keys, cache.keyIndex(row.slot, p, keyHead, d)) * scale;
+      double maximum = *std::max_element(scores.begin(), scores.end()), sum = 0;
+      std::vector<double> values(g.valueSize);
+      for (int p = 0; p <= row.position; ++p) {
+        double weight = std::exp(scores[p] - maximum);
+        sum += weight;
+        for (int d = 0; d < g.valueSize; ++d)
+          values[d] += weight * cache.get(cache.values, cache.valueIndex(row.slot, p, keyHead, d));
+      }
+      for (double value : values)
+        result.push_back(value / sum);
+    }
+    return result;
+  }
+
+  Geometry g;
+  float scale;
+  TestKernel kernel;
+};
+
+std::vector<float> randomVector(size_t size, std::mt19937 &random, float scale = 1) {
+  std::normal_distribution<float> normal(0, scale);
+  std::vector<float> result(size);
+  for (float &value : result)
+    value = normal(random);
+  return result;
+}
+
+void expectNear(const float *actual, const std::vector<double> &expected, double tolerance,
+                const std::string &where) {
+  for (size_t i = 0; i < expected.size(); ++i)
+    ASSERT_NEAR(actual[i], expected[i], tolerance) << where << ", element " << i;
+}
+
+class Attention : public testing::TestWithParam<std::string> {};
+
+void compareWithReference(const Geometry &g, const std::string &target,
+                          const std::vector<int> &lengths) {
+  SCOPED_TRACE(g.kv() + " heads " + std::to_string(g.heads));
+  std::mt19937 random(1);
+  AttentionCall call(g, 1 / std::sqrt(float(g.headSize)), target);
+  ASSERT_TRUE(call.kernel.ready);
+  int longest = *std::max_element(lengths.begin(), lengths.end());
+  Cache cache(g, 2, longest, random);
+  cache.fill(1, longest, random);
+  std::vector<Row> rows;
+  for (int length : lengths)
+    rows.push_back({1, length - 1});
+  size_t querySize = size_t(g.heads) * g.headSize;
+  std::vector<float> query = randomVector(rows.size() * querySize, random);
+  std::vector<float> result = call.run(cache, rows, query);
+  for (size_t r = 0; r < rows.size(); ++r)
+    expectNear(&result[r * g.heads * g.valueSize],
+               call.reference(cache, rows[r], &query[r * querySize]), 2e-5,
+               "length " + std::to_string(lengths[r]));
+}
+
+} // namespace
+
+TEST_P(Attention, EveryLengthMatchesTheReference) {
+  std::vector<int> lengths;
+  for (int n = 1; n <= 70; ++n)
+    lengths.push_back(n);
+  for (int n : {127, 128, 129, 511, 512, 513, 575, 576, 577, 1023, 1024, 1025, 1300, 1500})
+    lengths.push_back(n);
+  compareWithReference({4, 2, 16, 16, true}, GetParam(), lengths);
+  compareWithReference({2, 2, 64, 64, false}, GetParam(), lengths);
+}
+
+TEST_P(Attention, HeadSizesAndGroups) {
+  std::vector<int> lengths = {1, 17, 64, 600};
+  for (bool half : {true, false}) {
+    compareWithReference({32, 4, 64, 64, half}, GetParam(),
+                         lengths); // 8 query heads share a key head
+    compareWithReference({14, 2, 64, 64, half}, GetParam(), lengths);  // 7
+    compareWithReference({3, 3, 128, 128, half}, GetParam(), lengths); // none shared
+    compareWithReference({11, 1, 80, 80, half}, GetParam(), lengths);  // all share one
+    compareWithReference({3, 1, 16, 16, half}, GetParam(), lengths);   // padded rows
+    compareWithReference({12, 2, 96, 96, half}, GetParam(), lengths);
+    compareWithReference({4, 2, 20, 12, half}, GetParam(), lengths); // keys and values differ
+    compareWithReference({2, 1, 7, 5, half}, GetParam(), lengths);   // multiples of nothing
+    compareWithReference({8, 1, 256, 256, half}, GetParam(), lengths);
+  }
+}
+
+// The same rows one by one, in one call, in another order beside other slots, and in chunks of
+// tasks.
+TEST_P(Attention, ARowDoesNotDependOnItsCompany) {
+  Geometry g{6, 2, 32, 32, true};
+  std::mt19937 random(2);
+  AttentionCall call(g, 0.2f, GetParam());
+  ASSERT_TRUE(call.kernel.ready);
+  Cache cache(g, 3, 1100, random);
+  cache.fill(0, 1100, random);
+  cache.fill(1, 30, random);
+  cache.fill(2, 700, random);
+  std::vector<Row> rows = {{2, 690}, {2, 691}, {0, 0},    {0, 1}, {1, 29},
+                           {0, 511}, {0, 512}, {0, 1099}, {1, 3}};
+  size_t querySize = size_t(g.heads) * g.headSize, resultSize = size_t(g.heads) * g.valueSize;
+  std::vector<float> query = randomVector(rows.size() * querySize, random);
+  std::vector<float> together = call.run(cache, rows, query);
+  for (int chunk : {1, 2, 3, 7})
+    EXPECT_EQ(0, memcmp(together.data(), call.run(cache, rows, query, chunk).data(),
+                        together.size() * sizeof(float)))
+        << "chunks of " << chunk;
+  for (size_t r = 0; r < rows.size(); ++r) {
+    std::vector<float> own(query.begin() + r * querySize, query.begin() + (r + 1) * querySize);
+    std::vector<float> alone = call.run(cache, {rows[r]}, own);
+    EXPECT_EQ(0, memcmp(alone.data(), &together[r * resultSize], resultSize * sizeof(float)))
+        << "row " << r;
+  }
+}
+
+// What positions after the row's own hold changes nothing: a prompt in one chunk equals token by
+// token.
+TEST_P(Attention, LaterPositionsChangeNothing) {
+  Geometry g{4, 4, 16, 16, true};
+  std::mt19937 random(3);
+  AttentionCall call(g, 0.25f, GetParam());
+  ASSERT_TRUE(call.kernel.ready);
+  Cache cache(g, 1, 640, random);
+  cache.fill(0, 530, random);
+  std::vector<float> query = randomVector(size_t(g.heads) * g.headSize, random);
+  std::vector<float> before = call.run(cache, {{0, 529}}, query);
+  std::mt19937 other(3);
+  for (int p = 530; p < 640; ++p)
+    for (int h = 0; h < g.keyHeads; ++h)
+      for (int d = 0; d < g.headSize; ++d) {
+        cache.set(cache.keys, cache.keyIndex(0, p, h, d), 100);
+        cache.set(cache.values, cache.valueIndex(0, p, h, d), 100);
+      }
+  std::vector<float> after = call.run(cache, {{0, 529}}, query);
+  EXPECT_EQ(0, memcmp(before.data(), after.data(), before.size() * sizeof(float)));
+}
+
+TEST_P(Attention, ScoresOfTenThousandAreStable) {
+  for (bool half : {true, false}) {
+    Geometry g{4, 2, 64, 64, half};
+    std::mt19937 random(4);
+    AttentionCall call(g, 1, GetParam());
+    ASSERT_TRUE(call.kernel.ready);
+    Cache cache(g, 1, 900, random);
+    cache.fill(0, 900, random);
+    // Scores of standard deviation 64 * 8 * 4 / 8: beyond +-1e4 at both ends.
+    std::vector<float> query = randomVector(size_t(g.heads) * g.headSize, random, 400);
+    std::vector<float> result = call.run(cache, {{0, 899}}, query);
+    expectNear(result.data(), call.reference(cache, {0, 899}, query.data()), 2e-2, "large scores");
+    // All scores equal and enormous: the mean of the values.
+    for (int p = 0; p < 900; ++p)
+      for (int h = 0; h < 2; ++h)
+        for (int d = 0; d < 64; ++d)
+          cache.set(cache.keys, cache.keyIndex(0, p, h, d), d == 0 ? -10000 : 0);
+    std::fill(query.begin(), query.end(), 1.0f);
+    result = call.run(cache, {{0, 899}}, query);
+    expectNear(result.data(), call.reference(cache, {0, 899}, query.data()), 2e-5, "equal scores");
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Targets, Attention, testing::ValuesIn(runnableTargets()),
+                         [](const auto &info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
