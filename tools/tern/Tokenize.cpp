@@ -33,8 +33,11 @@ void writeTokens(const std::vector<int32_t> &tokens) {
 
 void tokenize(const TokenizeOptions &options) {
   const Model model(options.model, TERN_WEIGHTS_MAP);
-  const uint32_t flags = (options.noBos ? TERN_TOKENIZE_NO_BOS : 0u) |
-                         (options.noParseSpecial ? TERN_TOKENIZE_NO_PARSE_SPECIAL : 0u);
+  uint32_t flags = 0;
+  if (options.noBos)
+    flags |= TERN_TOKENIZE_NO_BOS;
+  if (options.noParseSpecial)
+    flags |= TERN_TOKENIZE_NO_PARSE_SPECIAL;
   const std::string input = readStandardInput();
   if (!options.lines)
     return writeTokens(model.tokenize(input, flags));
