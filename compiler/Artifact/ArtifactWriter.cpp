@@ -25,7 +25,8 @@ constexpr uint64_t tensorAlignment = 64;
 // FlatBuffers 2 offsets are 32 bits, signed in places.
 constexpr uint64_t largestTable = (uint64_t(1) << 31) - 65536;
 
-// The runtime's SHA-256: it uses the CPU's SHA instructions, which saves 1.4 s of CPU time for 685 MB.
+// The runtime's SHA-256: it uses the CPU's SHA instructions, which saves 1.4 s of CPU time for 685
+// MB.
 fb::Digest digestOf(Sha256 &hash) {
   uint8_t bytes[Sha256::digestSize];
   hash.finish(bytes);

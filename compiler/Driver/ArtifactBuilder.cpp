@@ -57,8 +57,8 @@ fb::AccessKind accessOf(Access access) {
                                    : fb::AccessKind::read_write;
 }
 
-std::unique_ptr<fb::ValueT> value(StringRef name, fb::ElementType type, StringRef symbol, uint64_t bound,
-                                  uint64_t columns) {
+std::unique_ptr<fb::ValueT> value(StringRef name, fb::ElementType type, StringRef symbol,
+                                  uint64_t bound, uint64_t columns) {
   auto result = std::make_unique<fb::ValueT>();
   result->name = name.str();
   result->type = type;
@@ -153,7 +153,8 @@ llvm::Expected<uint32_t> ArtifactBuilder::tensorIndex(WeightOp weight) {
   return entry->second;
 }
 
-llvm::Error ArtifactBuilder::addPlan(ModuleOp module, plan::ProgramOp program, fb::VariantT &variant) {
+llvm::Error ArtifactBuilder::addPlan(ModuleOp module, plan::ProgramOp program,
+                                     fb::VariantT &variant) {
   auto result = std::make_unique<fb::PlanT>();
   result->arena_bytes = program.getArenaBytes().value_or(0);
   result->arena_lower_bound = program.getArenaLowerBound().value_or(0);

@@ -1,7 +1,7 @@
 // The whole compilation, stage by stage: import, quantize, fuse, plan, kernels, link, pack.
 //
-// Stages hand on an MLIR module; every `--emit` kind is the state between two of them. Kernels of all
-// targets are compiled in one batch so that `-j` workers stay busy.
+// Stages hand on an MLIR module; every `--emit` kind is the state between two of them. Kernels of
+// all targets are compiled in one batch so that `-j` workers stay busy.
 #include "compiler/Artifact/ArtifactWriter.h"
 #include "compiler/CodeGen/ImageLinker.h"
 #include "compiler/CodeGen/KernelCompiler.h"
@@ -85,16 +85,20 @@ llvm::Error Compilation::import() {
   StringRef path = options.input;
   if (path.ends_with(".mlir")) {
     if (options.kind == OutputKind::Tern)
-      return llvm::createStringError(path.str() + ": a module in text form has no weights to pack; name a --emit kind");
+      return llvm::createStringError(
+          path.str() + ": a module in text form has no weights to pack; name a --emit kind");
     imported.module = parseSourceFile<ModuleOp>(path, ParserConfig(&context));
     if (!imported.module)
       return llvm::createStringError(path.str() + ": not a valid module");
     return llvm::Error::success();
   }
   if (llvm::sys::fs::is_directory(path))
-    return llvm::createStringError(path.str() + ": reading Hugging Face directories is not built yet; convert the model to GGUF");
+    return llvm::createStringError(
+        path.str() +
+        ": reading Hugging Face directories is not built yet; convert the model to GGUF");
   if (path.ends_with(".onnx"))
-    return llvm::createStringError(path.str() + ": reading ONNX is not built yet; convert the model to GGUF");
+    return llvm::createStringError(path.str() +
+                                   ": reading ONNX is not built yet; convert the model to GGUF");
   ImportOptions importOptions;
   importOptions.kvF32 = options.kvF32;
   importOptions.threads = options.jobs;
@@ -106,7 +110,8 @@ llvm::Error Compilation::import() {
 }
 
 /// Runs passes; the first error diagnostic becomes the error.
-llvm::Error Compilation::runPasses(ModuleOp module, llvm::function_ref<void(OpPassManager &)> build) {
+llvm::Error Compilation::runPasses(ModuleOp module,
+                                   llvm::function_ref<void(OpPassManager &)> build) {
   std::string message;
   ScopedDiagnosticHandler handler(&context, [&](Diagnostic &diagnostic) {
     if (diagnostic.getSeverity() == DiagnosticSeverity::Error && message.empty())
@@ -116,7 +121,8 @@ llvm::Error Compilation::runPasses(ModuleOp module, llvm::function_ref<void(OpPa
   PassManager manager(&context);
   build(manager);
   if (failed(manager.run(module)))
-    return llvm::createStringError(options.input + ": " + (message.empty() ? "a pass failed" : message));
+    return llvm::createStringError(options.input + ": " +
+                                   (message.empty() ? "a pass failed" : message));
   return llvm::Error::success();
 }
 
@@ -138,7 +144,8 @@ llvm::Error Compilation::prepareTargets() {
           buildFusePipeline(manager, pipelineOptions(build.target));
         }))
       return error;
-    build.kernels.assign(build.module->getOps<KernelOp>().begin(), build.module->getOps<KernelOp>().end());
+    build.kernels.assign(build.module->getOps<KernelOp>().begin(),
+                         build.module->getOps<KernelOp>().end());
   }
   return llvm::Error::success();
 }
@@ -149,7 +156,9 @@ llvm::Error Compilation::compileKernels(EmitKind emit) {
   KernelCompileOptions compileOptions;
   compileOptions.jobs = options.jobs;
   compileOptions.emit = emit;
-  compileOptions.progress = [&](StringRef, size_t done, size_t count) { progress.update(done, count); };
+  compileOptions.progress = [&](StringRef, size_t done, size_t count) {
+    progress.update(done, count);
+  };
   compileOptions.warn = [&](const std::string &warning) { notes.push_back(warning); };
   for (TargetBuild &build : builds) {
     auto code = tern::compileKernels(build.kernels, build.target, compileOptions);
@@ -196,7 +205,9 @@ llvm::Error Compilation::writeKernels() {
       out << build.image.bytes;
       return;
     }
-    StringRef comment = options.kind == OutputKind::Assembly ? "#" : options.kind == OutputKind::LLVM ? ";" : "//";
+    StringRef comment = options.kind == OutputKind::Assembly ? "#"
+                        : options.kind == OutputKind::LLVM   ? ";"
+                                                             : "//";
     for (auto [kernel, code] : llvm::zip(build.kernels, build.code))
       out << comment << " kernel " << kernel.getSymName() << " for " << build.target.name << '\n'
           << code.code << '\n';
@@ -231,11 +242,13 @@ llvm::Error Compilation::writeTern() {
     }
   }
   if (!imported.tokenizerNote.empty()) {
-    notes.push_back("no tokenizer in the artifact, only token ids will work: " + imported.tokenizerNote);
+    notes.push_back("no tokenizer in the artifact, only token ids will work: " +
+                    imported.tokenizerNote);
     builder.addMetadata("tern.tokenizer_note", imported.tokenizerNote);
   }
   for (TargetBuild &build : builds)
-    if (llvm::Error error = builder.addVariant(*build.module, build.target, build.kernels, build.image))
+    if (llvm::Error error =
+            builder.addVariant(*build.module, build.target, build.kernels, build.image))
       return error;
 
   timer.begin("pack");
@@ -272,12 +285,11 @@ void Compilation::report(const ArtifactModel &model) {
                                            {"from_cache", code.fromCache},
                                            {"seconds", code.seconds}});
     const fb::PlanT &plan = *variant->plans.front();
-    variants.push_back(llvm::json::Object{
-        {"target", build.target.name},
-        {"code_bytes", build.image.bytes.size()},
-        {"arena_bytes", plan.arena_bytes},
-        {"arena_lower_bound_bytes", plan.arena_lower_bound},
-        {"kernels", std::move(kernels)}});
+    variants.push_back(llvm::json::Object{{"target", build.target.name},
+                                          {"code_bytes", build.image.bytes.size()},
+                                          {"arena_bytes", plan.arena_bytes},
+                                          {"arena_lower_bound_bytes", plan.arena_lower_bound},
+                                          {"kernels", std::move(kernels)}});
   }
   llvm::json::Array noteArray;
   for (const std::string &note : notes)

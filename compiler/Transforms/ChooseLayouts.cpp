@@ -31,9 +31,9 @@ struct ChooseLayouts : tern::impl::TernChooseLayoutsBase<ChooseLayouts> {
       auto encoding = dyn_cast_if_present<EncodingAttr>(type.getEncoding());
       if (!encoding || encoding.getLayout())
         return;
-      auto packed = RankedTensorType::get(
-          type.getShape(), type.getElementType(),
-          EncodingAttr::get(&getContext(), encoding.desc(), layout));
+      auto packed =
+          RankedTensorType::get(type.getShape(), type.getElementType(),
+                                EncodingAttr::get(&getContext(), encoding.desc(), layout));
       param.getResult().setType(packed);
       symbols.lookup<WeightOp>(param.getWeight()).setType(packed);
     });

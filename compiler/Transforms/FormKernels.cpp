@@ -1,9 +1,9 @@
 // tern-form-kernels: outline clusters of ops into isolated, deduplicated kernels.
 //
-// One forward walk assigns every op to a cluster: either a new one or that of a producer it may join
-// (see joins()). Views (slice, reshape) belong to no cluster; each cluster that reads one gets its own
-// copy. A cluster becomes a tern.kernel whose arguments are the values from outside and whose results
-// are the values used outside, and a tern.launch where its last op stood.
+// One forward walk assigns every op to a cluster: either a new one or that of a producer it may
+// join (see joins()). Views (slice, reshape) belong to no cluster; each cluster that reads one gets
+// its own copy. A cluster becomes a tern.kernel whose arguments are the values from outside and
+// whose results are the values used outside, and a tern.launch where its last op stood.
 #include "compiler/Transforms/Passes.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -94,8 +94,8 @@ private:
     return clusters.back().get();
   }
 
-  /// The symbol of a result's leading dimension: that of the indices for embed and gather, else that of
-  /// the first operand that has one.
+  /// The symbol of a result's leading dimension: that of the indices for embed and gather, else
+  /// that of the first operand that has one.
   void inferDim(Operation &op) {
     StringAttr symbol;
     if (auto embed = dyn_cast<EmbedOp>(op))
@@ -152,7 +152,8 @@ private:
     SmallVector<Value> results;
     for (Operation *op : cluster.ops)
       for (Value result : op->getResults())
-        if (llvm::any_of(result.getUsers(), [&](Operation *user) { return escapes(user, cluster); }))
+        if (llvm::any_of(result.getUsers(),
+                         [&](Operation *user) { return escapes(user, cluster); }))
           results.push_back(result);
 
     for (Value result : results)
@@ -162,8 +163,9 @@ private:
 
     KernelOp kernel = buildKernel(cluster, body, inputs.getArrayRef(), results);
     OpBuilder builder(cluster.ops.back());
-    auto launch = LaunchOp::create(builder, cluster.ops.back()->getLoc(), ValueRange(results).getTypes(),
-                                   FlatSymbolRefAttr::get(kernel.getSymNameAttr()), inputs.getArrayRef());
+    auto launch =
+        LaunchOp::create(builder, cluster.ops.back()->getLoc(), ValueRange(results).getTypes(),
+                         FlatSymbolRefAttr::get(kernel.getSymNameAttr()), inputs.getArrayRef());
     for (auto [result, output] : llvm::zip(results, launch.getOutputs())) {
       if (StringAttr symbol = dims.lookup(result))
         dims[output] = symbol;
@@ -189,11 +191,13 @@ private:
   /// Whether a use lies outside the cluster, looking through views.
   bool escapes(Operation *user, Cluster &cluster) {
     if (isView(user))
-      return llvm::any_of(user->getUsers(), [&](Operation *next) { return escapes(next, cluster); });
+      return llvm::any_of(user->getUsers(),
+                          [&](Operation *next) { return escapes(next, cluster); });
     return clusterOf.lookup(user) != &cluster;
   }
 
-  void collectBody(Cluster &cluster, SmallVectorImpl<Operation *> &body, llvm::SetVector<Value> &inputs) {
+  void collectBody(Cluster &cluster, SmallVectorImpl<Operation *> &body,
+                   llvm::SetVector<Value> &inputs) {
     llvm::SmallPtrSet<Operation *, 8> members(cluster.ops.begin(), cluster.ops.end());
     std::function<void(Value)> need = [&](Value value) {
       Operation *producer = value.getDefiningOp();

@@ -1,8 +1,9 @@
 // plan-memory: offsets of arena buffers.
 //
-// Greedy by size (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020): buffers
-// from largest to smallest, each at the lowest offset where it overlaps no buffer placed before that is alive at the
-// same time. Sizes are taken at the bounds of T and R, so one plan holds for every call.
+// Greedy by size (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference",
+// 2020): buffers from largest to smallest, each at the lowest offset where it overlaps no buffer
+// placed before that is alive at the same time. Sizes are taken at the bounds of T and R, so one
+// plan holds for every call.
 #include "compiler/Transforms/Passes.h"
 
 #include "mlir/IR/Builders.h"
@@ -53,9 +54,10 @@ struct Memory : tern::impl::PlanMemoryBase<Memory> {
       }
       buffer->offset = offset;
       peak = std::max(peak, offset + buffer->bytes);
-      placed.insert(llvm::upper_bound(placed, buffer,
-                                      [](LiveBuffer *a, LiveBuffer *b) { return a->offset < b->offset; }),
-                    buffer);
+      placed.insert(
+          llvm::upper_bound(placed, buffer,
+                            [](LiveBuffer *a, LiveBuffer *b) { return a->offset < b->offset; }),
+          buffer);
     }
     OpBuilder builder(&getContext());
     for (LiveBuffer &buffer : buffers)

@@ -42,11 +42,12 @@ struct Quantize : tern::impl::TernQuantizeBase<Quantize> {
       if (!wanted)
         continue;
       if (wanted->groupSize && type.getShape().back() % wanted->groupSize != 0)
-        return weight.emitError()
-               << "weight '" << weight.getSymName() << "' has rows of " << type.getShape().back()
-               << " elements, no multiple of the group of " << wanted->groupSize
-               << " that its quantization policy asks for; add '" << weight.getSymName()
-               << "=keep' or another policy for it to --quantize";
+        return weight.emitError() << "weight '" << weight.getSymName() << "' has rows of "
+                                  << type.getShape().back()
+                                  << " elements, no multiple of the group of " << wanted->groupSize
+                                  << " that its quantization policy asks for; add '"
+                                  << weight.getSymName()
+                                  << "=keep' or another policy for it to --quantize";
       auto encoded = RankedTensorType::get(type.getShape(), type.getElementType(),
                                            EncodingAttr::get(&getContext(), *wanted));
       weight.setType(encoded);
@@ -65,9 +66,10 @@ struct Quantize : tern::impl::TernQuantizeBase<Quantize> {
     Value x = linear.getX();
     auto xType = cast<RankedTensorType>(x.getType());
     EncodingDesc desc = encoding.desc();
-    // Sums serve codes with a zero point and, on targets whose dot product takes unsigned codes, int8.
-    auto activation = ActivationAttr::get(
-        &getContext(), activationGroup(desc, trainedPerToken), desc.groupSize);
+    // Sums serve codes with a zero point and, on targets whose dot product takes unsigned codes,
+    // int8.
+    auto activation =
+        ActivationAttr::get(&getContext(), activationGroup(desc, trainedPerToken), desc.groupSize);
     Value &quantized = encoded[{x, activation}];
     if (!quantized) {
       OpBuilder builder(linear);
@@ -102,7 +104,8 @@ struct Quantize : tern::impl::TernQuantizeBase<Quantize> {
     for (const std::string &pattern : rules->unusedPatterns()) {
       module.emitError() << "quantization pattern '" << pattern
                          << "' matches no weight; weights are named as in the input file, e.g. '"
-                         << (matrices.empty() ? StringRef("blk.0.ffn_up.weight") : matrices.front().getWeight())
+                         << (matrices.empty() ? StringRef("blk.0.ffn_up.weight")
+                                              : matrices.front().getWeight())
                          << "'";
       return signalPassFailure();
     }

@@ -20,32 +20,41 @@ constexpr int wrongUsage = 2;
 
 cl::OptionCategory category("ternc options");
 
-cl::opt<std::string> input(cl::Positional, cl::desc("MODEL"), cl::value_desc("model.gguf"), cl::cat(category));
+cl::opt<std::string> input(cl::Positional, cl::desc("MODEL"), cl::value_desc("model.gguf"),
+                           cl::cat(category));
 cl::opt<std::string> output("o", cl::desc("Output file; '-' is standard output for text kinds"),
                             cl::value_desc("OUT.tern"), cl::cat(category));
-cl::opt<std::string> target("target", cl::init("host"), cl::value_desc("NAME[,NAME...]"),
-                            cl::desc("Target, or several for one artifact with a variant each (default: host)"),
-                            cl::cat(category));
-cl::opt<std::string> quantize("quantize", cl::init("keep"), cl::value_desc("POLICY"),
-                              cl::desc("keep (default) | f32 | f16 | int8 | int4[:g32] | ternary; "
-                                       "PATTERN=POLICY pairs, comma-separated, override by weight name"),
-                              cl::cat(category));
+cl::opt<std::string>
+    target("target", cl::init("host"), cl::value_desc("NAME[,NAME...]"),
+           cl::desc("Target, or several for one artifact with a variant each (default: host)"),
+           cl::cat(category));
+cl::opt<std::string>
+    quantize("quantize", cl::init("keep"), cl::value_desc("POLICY"),
+             cl::desc("keep (default) | f32 | f16 | int8 | int4[:g32] | ternary; "
+                      "PATTERN=POLICY pairs, comma-separated, override by weight name"),
+             cl::cat(category));
 cl::opt<std::string> kv("kv", cl::init("f16"), cl::value_desc("f16|f32"),
-                        cl::desc("Element type of the key / value cache (default: f16)"), cl::cat(category));
+                        cl::desc("Element type of the key / value cache (default: f16)"),
+                        cl::cat(category));
 cl::opt<int64_t> maxBatch("max-batch", cl::init(64), cl::value_desc("T"),
-                          cl::desc("Most rows of one forward call, 1 to 512 (default: 64)"), cl::cat(category));
-cl::opt<std::string> emit("emit", cl::init("tern"), cl::value_desc("KIND"),
-                          cl::desc("tern (default) | tern-ir | quantized-ir | fused-ir | plan-ir | stmt | llvm | "
-                                   "asm | obj (the linked kernels)"),
+                          cl::desc("Most rows of one forward call, 1 to 512 (default: 64)"),
                           cl::cat(category));
+cl::opt<std::string>
+    emit("emit", cl::init("tern"), cl::value_desc("KIND"),
+         cl::desc("tern (default) | tern-ir | quantized-ir | fused-ir | plan-ir | stmt | llvm | "
+                  "asm | obj (the linked kernels)"),
+         cl::cat(category));
 cl::opt<unsigned> jobs("j", cl::Prefix, cl::init(0), cl::value_desc("N"),
-                       cl::desc("Worker processes and packing threads (default: one per CPU)"), cl::cat(category));
+                       cl::desc("Worker processes and packing threads (default: one per CPU)"),
+                       cl::cat(category));
 cl::opt<std::string> progressMode("progress", cl::init("auto"), cl::value_desc("auto|off"),
                                   cl::desc("Progress on standard error; auto: if it is a terminal"),
                                   cl::cat(category));
-cl::opt<bool> timing("timing", cl::desc("Print the seconds of each stage on standard error"), cl::cat(category));
+cl::opt<bool> timing("timing", cl::desc("Print the seconds of each stage on standard error"),
+                     cl::cat(category));
 cl::opt<bool> json("json", cl::desc("Print a report on standard output"), cl::cat(category));
-cl::opt<bool> listTargetNames("list-targets", cl::desc("Print the target names, one a line"), cl::cat(category));
+cl::opt<bool> listTargetNames("list-targets", cl::desc("Print the target names, one a line"),
+                              cl::cat(category));
 
 int usageError(const llvm::Twine &message) {
   llvm::errs() << "ternc: " << message << "; see ternc --help\n";
@@ -90,9 +99,11 @@ int readOptions(CompileOptions &options) {
   if (options.targets.size() > 1 && *kind != OutputKind::Tern)
     return usageError("--emit=" + llvm::Twine(emit) + " shows one target at a time");
   if (json && *kind != OutputKind::Tern)
-    return usageError("--json reports on an artifact; it does not go with --emit=" + llvm::Twine(emit));
+    return usageError("--json reports on an artifact; it does not go with --emit=" +
+                      llvm::Twine(emit));
   if (timing && *kind != OutputKind::Tern)
-    return usageError("--timing reports on an artifact; it does not go with --emit=" + llvm::Twine(emit));
+    return usageError("--timing reports on an artifact; it does not go with --emit=" +
+                      llvm::Twine(emit));
   if (kv != "f16" && kv != "f32")
     return usageError("unknown --kv type '" + llvm::Twine(kv) + "', known are f16 and f32");
   options.kvF32 = kv == "f32";
@@ -116,10 +127,11 @@ int main(int argc, char **argv) {
     return runKernelWorker(argc, argv);
   cl::HideUnrelatedOptions(category);
   cl::SetVersionPrinter([](llvm::raw_ostream &out) { out << TERN_PRODUCER << '\n'; });
-  if (!cl::ParseCommandLineOptions(argc, argv,
-                                   "Compiles a language model for one or several CPUs into a .tern artifact.\n"
-                                   "\n  ternc model.gguf -o model.tern\n  tern run model.tern -p \"Once upon a time\"\n",
-                                   &llvm::errs()))
+  if (!cl::ParseCommandLineOptions(
+          argc, argv,
+          "Compiles a language model for one or several CPUs into a .tern artifact.\n"
+          "\n  ternc model.gguf -o model.tern\n  tern run model.tern -p \"Once upon a time\"\n",
+          &llvm::errs()))
     return wrongUsage;
   if (listTargetNames) {
     for (const std::string &name : listTargets())

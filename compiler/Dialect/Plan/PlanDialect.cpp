@@ -69,8 +69,9 @@ LogicalResult BufferOp::verify() {
                  .Cases({"arena", "block_table"}, None)
                  .Default(-1);
   if (kind < 0)
-    return emitOpError() << "unknown memory space '" << space
-                         << "'; known are arena, tensor, input, output, kv_key, kv_value, block_table";
+    return emitOpError()
+           << "unknown memory space '" << space
+           << "'; known are arena, tensor, input, output, kv_key, kv_value, block_table";
   needs = static_cast<decltype(needs)>(kind);
   if ((needs == Symbol) != getSymbol().has_value())
     return emitOpError() << "space '" << space << "' "
@@ -93,17 +94,17 @@ LogicalResult CallOp::verify() {
     if (letter != 'r' && letter != 'w' && letter != 'b')
       return emitOpError() << "access letter '" << Twine(letter) << "' is none of r, w, b";
     auto producer = buffer.getDefiningOp<BufferOp>();
-    if (producer && letter != 'r' && (producer.getSpace() == "tensor" || producer.getSpace() == "input"))
-      return emitOpError() << "writes to buffer '" << producer.getName() << "' in the read-only space "
-                           << producer.getSpace();
+    if (producer && letter != 'r' &&
+        (producer.getSpace() == "tensor" || producer.getSpace() == "input"))
+      return emitOpError() << "writes to buffer '" << producer.getName()
+                           << "' in the read-only space " << producer.getSpace();
   }
   return success();
 }
 
 LogicalResult CallOp::verifySymbolUses(SymbolTableCollection &symbols) {
   Operation *program = (*this)->getParentOp();
-  Operation *kernel =
-      symbols.lookupNearestSymbolFrom(program->getParentOp(), getKernelAttr());
+  Operation *kernel = symbols.lookupNearestSymbolFrom(program->getParentOp(), getKernelAttr());
   if (!kernel)
     return emitOpError() << "unknown kernel " << getKernelAttr();
   return success();

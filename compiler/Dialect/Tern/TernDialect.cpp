@@ -166,8 +166,9 @@ Attribute PartsAttr::parse(AsmParser &parser, Type) {
   else if (parser.parseKeyword("concat"))
     return {};
   if (parser.parseComma() ||
-      parser.parseCommaSeparatedList(AsmParser::Delimiter::Square,
-                                     [&] { return parser.parseAttribute(weights.emplace_back()); }) ||
+      parser.parseCommaSeparatedList(
+          AsmParser::Delimiter::Square,
+          [&] { return parser.parseAttribute(weights.emplace_back()); }) ||
       parser.parseGreater())
     return {};
   return get(parser.getContext(), stacked, weights);
@@ -182,11 +183,13 @@ void PartsAttr::print(AsmPrinter &printer) const {
 //===-- !tern.kv ------------------------------------------------------------------------------===//
 
 uint64_t KvType::keyBlockBytes() const {
-  return uint64_t(blockPositions) * getHeads() * getHeadSize() * getElement().getIntOrFloatBitWidth() / 8;
+  return uint64_t(blockPositions) * getHeads() * getHeadSize() *
+         getElement().getIntOrFloatBitWidth() / 8;
 }
 
 uint64_t KvType::valueBlockBytes() const {
-  return uint64_t(blockPositions) * getHeads() * getValueSize() * getElement().getIntOrFloatBitWidth() / 8;
+  return uint64_t(blockPositions) * getHeads() * getValueSize() *
+         getElement().getIntOrFloatBitWidth() / 8;
 }
 
 /// The empty terminator that a body without results gets.
