@@ -28,9 +28,9 @@ std::unique_ptr<fb::TokenizerT> tern::test::toyTokenizer() {
   tokenizer->end_of_generation = {uint32_t(toyEndToken)};
   tokenizer->eos = toyEndToken;
   tokenizer->chat = std::make_unique<fb::ChatTemplateT>();
-  tokenizer->chat->family = "toy";
-  tokenizer->chat->user_prefix = "U:";
-  tokenizer->chat->user_suffix = ";";
-  tokenizer->chat->generation_prompt = "A:";
+  tokenizer->chat->family = std::string("toy");
+  tokenizer->chat->user_prefix = std::string("U:");
+  tokenizer->chat->user_suffix = std::string(";");
+  tokenizer->chat->generation_prompt = std::string("A:");
   return tokenizer;
 }
