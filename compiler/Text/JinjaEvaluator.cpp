@@ -14,7 +14,7 @@ using Outcome = RenderResult::Outcome;
 namespace {
 
 /// Far more than any chat template needs for a short conversation.
-constexpr size_t maxSteps = 1000000;
+constexpr size_t maxSteps = 100000;
 constexpr size_t maxBytes = 1 << 20;
 
 class Evaluator {
