@@ -11,6 +11,10 @@
 #include "mlir/Parser/Parser.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/raw_ostream.h"
+#ifdef __linux__
+#include <csignal>
+#include <sys/prctl.h>
+#endif
 
 using namespace llvm;
 
@@ -48,6 +52,10 @@ int runKernelWorker(int argc, char **argv) {
     errs() << what << "\n";
     return 1;
   };
+#ifdef __linux__
+  // A worker whose compiler was interrupted has nobody to work for.
+  prctl(PR_SET_PDEATHSIG, SIGTERM);
+#endif
   std::optional<EmitKind> kind = argc == 4 ? parseEmitKind(argv[3]) : std::nullopt;
   if (!kind)
     return fail("usage: " + kernelWorkerFlag + " TARGET obj|asm|llvm|stmt");

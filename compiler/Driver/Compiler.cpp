@@ -3,6 +3,7 @@
 // Stages hand on an MLIR module; every `--emit` kind is the state between two of them. Kernels of
 // all targets are compiled in one batch so that `-j` workers stay busy.
 #include "compiler/Artifact/ArtifactWriter.h"
+#include "compiler/Artifact/OutputFile.h"
 #include "compiler/CodeGen/ImageLinker.h"
 #include "compiler/CodeGen/KernelCompiler.h"
 #include "compiler/Driver/ArtifactBuilder.h"
@@ -20,8 +21,8 @@
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/Parser/Parser.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
-#include "llvm/Support/FileUtilities.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/JSON.h"
 #include "llvm/Support/Path.h"
@@ -77,7 +78,7 @@ private:
     result.maxBatch = options.maxBatch;
     return result;
   }
-  void report(const ArtifactModel &model);
+  llvm::Error report(const ArtifactModel &model);
 };
 
 llvm::Error Compilation::import() {
@@ -106,16 +107,23 @@ llvm::Error Compilation::import() {
   if (!model)
     return model.takeError();
   imported = std::move(*model);
+  notes = imported.notes;
+  for (const std::string &file : imported.inputFiles)
+    if (llvm::sys::fs::equivalent(file, options.output))
+      return llvm::createStringError(options.output +
+                                     ": is the model itself; name another output file");
   return llvm::Error::success();
 }
 
-/// Runs passes; the first error diagnostic becomes the error.
+/// Runs passes; the first error diagnostic becomes the error, warnings become notes.
 llvm::Error Compilation::runPasses(ModuleOp module,
                                    llvm::function_ref<void(OpPassManager &)> build) {
   std::string message;
   ScopedDiagnosticHandler handler(&context, [&](Diagnostic &diagnostic) {
     if (diagnostic.getSeverity() == DiagnosticSeverity::Error && message.empty())
       message = diagnostic.str();
+    else if (diagnostic.getSeverity() == DiagnosticSeverity::Warning)
+      notes.push_back(diagnostic.str());
     return success();
   });
   PassManager manager(&context);
@@ -182,16 +190,30 @@ llvm::Error Compilation::compileKernels(EmitKind emit) {
   return llvm::Error::success();
 }
 
-/// Writes a text or object file: temporary name, then rename; "-" is standard output.
+/// Standard output, with what could not be written as an error.
+llvm::Error writeStandardOutput(StringRef text) {
+  llvm::outs() << text;
+  llvm::outs().flush();
+  if (!llvm::outs().has_error())
+    return llvm::Error::success();
+  std::string reason = llvm::outs().error().message();
+  llvm::outs().clear_error();
+  return llvm::createStringError("standard output: cannot be written: " + reason);
+}
+
+/// Writes a text or object file; "-" is standard output.
 llvm::Error Compilation::writeText(llvm::function_ref<void(llvm::raw_ostream &)> print) {
-  if (options.output == "-") {
-    print(llvm::outs());
-    return llvm::Error::success();
-  }
-  return llvm::writeToOutput(options.output, [&](llvm::raw_ostream &out) {
-    print(out);
-    return llvm::Error::success();
-  });
+  std::string text;
+  llvm::raw_string_ostream out(text);
+  print(out);
+  if (options.output == "-")
+    return writeStandardOutput(text);
+  auto file = OutputFile::create(options.output);
+  if (!file)
+    return file.takeError();
+  if (llvm::Error error = (*file)->write(0, llvm::arrayRefFromStringRef(text)))
+    return error;
+  return (*file)->commit();
 }
 
 llvm::Error Compilation::writeModule(ModuleOp module) {
@@ -262,18 +284,17 @@ llvm::Error Compilation::writeTern() {
     return error;
   progress.clear();
   timer.end();
-  report(model);
-  return llvm::Error::success();
+  return report(model);
 }
 
-void Compilation::report(const ArtifactModel &model) {
+llvm::Error Compilation::report(const ArtifactModel &model) {
   if (options.timing) {
     for (const StageTimer::Stage &stage : timer.stages())
       llvm::errs() << llvm::format("%-10s %8.3f s\n", stage.name.c_str(), stage.seconds);
     llvm::errs() << llvm::format("%-10s %8.3f s\n", "total", timer.total());
   }
   if (!options.json)
-    return;
+    return llvm::Error::success();
   llvm::json::Object stages, root;
   for (const StageTimer::Stage &stage : timer.stages())
     stages[stage.name] = stage.seconds;
@@ -300,7 +321,7 @@ void Compilation::report(const ArtifactModel &model) {
   root["stage_seconds"] = std::move(stages);
   root["variants"] = std::move(variants);
   root["notes"] = std::move(noteArray);
-  llvm::outs() << llvm::formatv("{0:2}\n", llvm::json::Value(std::move(root)));
+  return writeStandardOutput(llvm::formatv("{0:2}\n", llvm::json::Value(std::move(root))).str());
 }
 
 llvm::Error Compilation::run() {
@@ -361,7 +382,9 @@ int tern::compile(const CompileOptions &options) {
   if (!error)
     return 0;
   std::string message = llvm::toString(std::move(error));
-  // One line whatever a library says: the first line names the cause.
-  llvm::errs() << "ternc: " << StringRef(message).split('\n').first << '\n';
+  // One line whatever a library says.
+  llvm::SmallVector<StringRef> lines;
+  StringRef(message).split(lines, '\n', -1, /*KeepEmpty=*/false);
+  llvm::errs() << "ternc: " << llvm::join(lines, " | ") << '\n';
   return 1;
 }

@@ -27,6 +27,8 @@ struct ImportedModel {
   /// Absent when the file has none this compiler knows; `tokenizerNote` then says why.
   std::optional<TokenizerSpec> tokenizer;
   std::string tokenizerNote;
+  /// Where the compiled model is less than the file's: one line each.
+  std::vector<std::string> notes;
   /// SHA-256 (hexadecimal) of the file's header: metadata and tensor table, of each part in order.
   /// The weights' own digests are in the artifact.
   std::string sourceDigest;

@@ -101,9 +101,18 @@ llvm::Error inKernel(llvm::StringRef name, const llvm::Twine &message) {
   return llvm::createStringError("kernel '" + name + "': " + message);
 }
 
+/// Halide's warnings are about bounds queries and assertions that kernels are built without;
+/// printed, they would stand before the one line that says why a worker failed.
+class QuietReporter : public Halide::CompileTimeErrorReporter {
+  void warning(const char *) override {}
+  [[noreturn]] void error(const char *message) override { throw Halide::CompileError(message); }
+};
+
 } // namespace
 
 llvm::Expected<GeneratedKernel> generateKernel(KernelOp kernel, const TargetInfo &target) {
+  static QuietReporter reporter;
+  Halide::set_custom_compile_time_error_reporter(&reporter);
   llvm::StringRef name = kernel.getSymName();
   Scheduler schedule = schedulerOf(target.family);
   if (!schedule)

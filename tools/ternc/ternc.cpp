@@ -2,6 +2,7 @@
 #include "compiler/CodeGen/KernelWorker.h"
 #include "compiler/Driver/CompileOptions.h"
 #include "compiler/Driver/Version.h"
+#include "compiler/Transforms/QuantizationPolicy.h"
 #include "targets/TargetInfo.h"
 
 #include "llvm/ADT/StringExtras.h"
@@ -10,6 +11,7 @@
 #include "llvm/Support/Process.h"
 #include "llvm/Support/Threading.h"
 #include "llvm/Support/raw_ostream.h"
+#include <csignal>
 
 namespace cl = llvm::cl;
 using namespace tern;
@@ -94,8 +96,13 @@ int readOptions(CompileOptions &options) {
     return usageError("an ELF image does not go to a terminal, name a file with -o");
   llvm::SmallVector<llvm::StringRef> names;
   llvm::StringRef(target).split(names, ',');
-  for (llvm::StringRef name : names)
+  for (llvm::StringRef name : names) {
+    llvm::Expected<TargetInfo> known = lookupTarget(name);
+    if (!known && name != "host") // that this CPU is too old for any target is no wrong usage
+      return usageError(llvm::toString(known.takeError()));
+    llvm::consumeError(known.takeError());
     options.targets.push_back(name.str());
+  }
   if (options.targets.size() > 1 && *kind != OutputKind::Tern)
     return usageError("--emit=" + llvm::Twine(emit) + " shows one target at a time");
   if (json && *kind != OutputKind::Tern)
@@ -113,6 +120,8 @@ int readOptions(CompileOptions &options) {
   if (progressMode != "auto" && progressMode != "off")
     return usageError("--progress must be auto or off");
   options.showProgress = progressMode == "auto" && llvm::sys::Process::StandardErrIsDisplayed();
+  if (auto policy = QuantizationPolicy::parse(quantize); !policy)
+    return usageError(llvm::toString(policy.takeError()));
   options.quantize = quantize;
   options.jobs = jobs ? jobs : std::max(1u, llvm::hardware_concurrency().compute_thread_count());
   options.timing = timing;
@@ -125,6 +134,9 @@ int readOptions(CompileOptions &options) {
 int main(int argc, char **argv) {
   if (isKernelWorkerCommand(argc, argv))
     return runKernelWorker(argc, argv);
+#ifdef SIGXFSZ
+  std::signal(SIGXFSZ, SIG_IGN); // a file-size limit is an error of the write that meets it
+#endif
   cl::HideUnrelatedOptions(category);
   cl::SetVersionPrinter([](llvm::raw_ostream &out) { out << TERN_PRODUCER << '\n'; });
   if (!cl::ParseCommandLineOptions(

@@ -10,8 +10,6 @@ using namespace mlir;
 
 namespace tern {
 
-// Positions a rotary table covers at most, however long a context the file claims.
-static constexpr uint64_t largestRopeTable = uint64_t(1) << 20;
 
 static std::string shapeText(ArrayRef<uint64_t> shape) {
   std::string text = "[";
@@ -169,7 +167,7 @@ Value GraphBuilder::rope(Value x) {
     return x;
   if (!ropeTable) {
     RopeFrequencies rope = ropeFrequencies(model);
-    uint64_t covered = std::min(model.contextLength, largestRopeTable);
+    uint64_t covered = model.contextLength;
     auto type = RankedTensorType::get(
         {int64_t(256 + (covered + 255) / 256), int64_t(rope.frequencies.size()), 2},
         builder.getF32Type());

@@ -26,8 +26,13 @@ struct RopeScaling {
   double betaFast = 32, betaSlow = 1;
 };
 
+/// The longest context a model is compiled for: what its rope table covers.
+inline constexpr uint64_t largestContext = uint64_t(1) << 20;
+
 struct ModelConfig {
   std::string source; ///< the file, for messages
+  /// Where the compiled model is less than the file's: one line each, for the user.
+  std::vector<std::string> notes;
   uint64_t contextLength = 0, hidden = 0, layers = 0, vocabulary = 0;
   /// One entry per layer.
   std::vector<uint64_t> heads, kvHeads, feedForward;

@@ -73,6 +73,16 @@ public:
     return std::string(string.value_or(""));
   }
 
+  bool flag(const char *name, bool otherwise) {
+    const gguf::Value *value = file.find(prefix + name);
+    if (!value)
+      return otherwise;
+    std::optional<bool> truth = value->asBool();
+    if (!truth)
+      fail(name, "is of type " + value->typeName() + ", expected a boolean");
+    return truth.value_or(otherwise);
+  }
+
   void fail(const Twine &name, const Twine &what) {
     if (message.empty())
       message = (path + ": metadata key '" + prefix + name + "' " + what).str();
@@ -101,6 +111,8 @@ void readRopeScaling(Keys &keys, ModelConfig &config) {
     type = "linear";
     scaling.factor = keys.positive("rope.scale_linear", 1);
   }
+  if (type.empty() && scaling.factor != 1) // a factor alone is linear scaling, as llama.cpp has it
+    type = "linear";
   if (type.empty() || type == "none")
     return;
   if (type == "linear") {
@@ -152,6 +164,18 @@ void refuseUnsupported(Keys &keys) {
         "final_logit_softcapping", "logit_scale", "residual_scale", "embedding_scale"})
     if (keys.has(name))
       keys.fail(name, "is not supported for this architecture");
+  if (!keys.flag("attention.causal", true))
+    keys.fail("attention.causal", "is false, but only causal attention is supported");
+}
+
+// Shortens the context to what the compiled model computes exactly, and says so.
+void limitContext(ModelConfig &config, uint64_t limit, const char *reason) {
+  if (config.contextLength <= limit)
+    return;
+  config.notes.push_back("compiled for a context of " + std::to_string(limit) +
+                         " tokens, the file says " + std::to_string(config.contextLength) + ": " +
+                         reason);
+  config.contextLength = limit;
 }
 
 } // namespace
@@ -191,7 +215,9 @@ Expected<ModelConfig> readGGUFConfig(const gguf::File &file, StringRef architect
   // Up to its window a model with sliding attention is one without: compile it for that length.
   uint64_t window = keys.optional("attention.sliding_window", 0, 0, largestSize);
   if (window > 0)
-    config.contextLength = std::min(config.contextLength, window);
+    limitContext(config, window,
+                 "sliding windows are not built yet, and up to the window they change nothing");
+  limitContext(config, largestContext, "the rotary tables end there");
   if (Error error = keys.takeError())
     return error;
   if (Error error = readRopeFactors(file, config))

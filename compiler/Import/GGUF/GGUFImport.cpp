@@ -136,6 +136,7 @@ Expected<ImportedModel> importGGUF(MLIRContext &context, StringRef path,
     result.inputFiles.push_back(part.path);
   result.tokenizer = readGGUFTokenizer(*file, result.tokenizerNote);
   result.sourceDigest = headerDigest(*file);
+  result.notes = std::move(config->notes);
   return result;
 }
 
