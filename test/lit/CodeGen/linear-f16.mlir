@@ -1,10 +1,9 @@
 // Half-precision weights are converted in the inner loop by one instruction a vector.
-// RUN: ternc %s --emit=asm --target=x86_64-avx2 -o - | %loops vmulps | FileCheck %s --check-prefix=AVX2
-// RUN: ternc %s --emit=asm --target=x86_64-avx512vnni -o - | %loops vmulps | FileCheck %s --check-prefix=VNNI
+// RUN: ternc %s --emit=asm --target=x86_64-avx2 -o - | %loops vcvtph2ps | FileCheck %s --check-prefix=AVX2
+// RUN: ternc %s --emit=asm --target=x86_64-avx512vnni -o - | %loops vcvtph2ps | FileCheck %s --check-prefix=AVX512
 
-// AVX2: linear_0: {{.*}}vaddps=4 vbroadcastss=1 vcvtph2ps=4 vmulps=4
-// AVX2-COUNT-3: linear_0: {{.*}}vcvtph2ps=
-// VNNI: linear_0: {{.*}}vaddps=2 vbroadcastss=1 vcvtph2ps=2 vmulps=2
+// AVX2-DAG: linear_0: {{.*}}vbroadcastss=0.25 vcvtph2ps=1
+// AVX512-DAG: linear_0: {{.*}}vcvtph2ps=1
 tern.weight @w : tensor<256x256xf32, #tern.enc<f16>> from #tern.file<index = 0, offset = 0, size = 131072, format = "f16">
 func.func @forward(%x: tensor<?x256xf32> {tern.dim = "T"}) -> tensor<?x256xf32> {
   %w = tern.param @w : tensor<256x256xf32, #tern.enc<f16>>

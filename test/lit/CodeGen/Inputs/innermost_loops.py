@@ -1,9 +1,10 @@
-"""Prints one line per innermost loop of an x86-64 assembly listing: where, and how often each instruction occurs.
+"""Prints one line per innermost loop of an x86-64 assembly listing: its kernel, and what its instructions are.
 
     ternc model.mlir --emit=asm -o - | python innermost_loops.py [INSTRUCTION]
 
-A loop is a backward jump to a label without a jump into or out of the stretch between; with INSTRUCTION only loops
-that contain it are printed. `stack` counts operands relative to the stack pointer (spills), `call` calls.
+Each instruction stands with its number of occurrences. With INSTRUCTION only loops that contain it are printed, and
+the numbers are per occurrence of it, so that a test does not depend on how far a loop is unrolled. A loop is a
+backward jump to a label without another label or jump between. `stack` counts operands relative to the stack pointer.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ INSTRUCTION = re.compile(r"^\s+([a-z]\w*)\s*(.*)")
 
 
 def main() -> None:
-    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
+    unit = sys.argv[1] if len(sys.argv) > 1 else ""
     lines = sys.stdin.read().splitlines()
     labels: dict[str, int] = {}
     kernel = ""
@@ -37,9 +38,10 @@ def main() -> None:
                 if instruction := INSTRUCTION.match(inner):
                     counts[instruction.group(1)] += 1
                     counts["stack"] += "(%rsp" in instruction.group(2)
-            if not wanted or counts[wanted]:
-                text = " ".join(f"{name}={count}" for name, count in sorted(counts.items()) if count)
-                print(f"{kernel}: {text}")
+            if unit and not counts[unit]:
+                continue
+            per = counts[unit] if unit else 1
+            print(f"{kernel}: " + " ".join(f"{name}={n / per:.3g}" for name, n in sorted(counts.items()) if n))
 
 
 if __name__ == "__main__":
