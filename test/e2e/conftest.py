@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -67,3 +68,18 @@ def small_gguf(build_model: BuildModel) -> Path:
 @pytest.fixture(scope="session")
 def small_artifact(compile_gguf: Compile, small_gguf: Path) -> Path:
     return compile_gguf(small_gguf)
+
+
+@pytest.fixture
+def full_device(tmp_path: Path) -> Path:
+    """A device of the test's own that answers every write with ENOSPC, as /dev/full does."""
+    path = tmp_path / "full"
+    try:
+        os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 7))
+        with path.open("wb", buffering=0) as device:
+            device.write(b"x")
+    except PermissionError as error:
+        pytest.skip(f"cannot make a device that is always full: {error}")
+    except OSError:
+        return path
+    raise AssertionError(f"{path} accepts writes")

@@ -112,7 +112,8 @@ void addSamplingOptions(CLI::App &command, SamplingOptions &options, uint32_t de
   command
       .add_option("--seed", options.seed,
                   "Start of the random numbers; the same seed gives the same text (default: 0)")
-      ->type_name("S");
+      ->type_name("S")
+      ->check(CLI::NonNegativeNumber.description("")); // CLI11 wraps a negative 64-bit number
 }
 
 std::vector<int32_t> parseTokens(const std::string &text) {
