@@ -1,9 +1,11 @@
-// Speed of the linear kernels at TinyLlama-1.1B's shapes, beside a plain read of memory in the same process.
+// Speed of the linear kernels at TinyLlama-1.1B's shapes, beside a plain read of memory in the same
+// process.
 //
 //   kernel_bench [TARGET] [FILTER]
 //
-// T = 1 walks through enough copies of the weights that they come from memory (DRAM) or runs on one copy
-// that fits the second-level cache (L2); T = 64 is prefill. Medians of alternating runs; the machine may be
+// T = 1 walks through enough copies of the weights that they come from memory (DRAM) or runs on one
+// copy that fits the second-level cache (L2); T = 64 is prefill; the second line shows how the time
+// of a call with weights from memory grows with T. Medians of alternating runs; the machine may be
 // busy, so look at the ratio to the plain read rather than at the figures.
 #include "test/unit/kernels/KernelHarness.h"
 
@@ -39,7 +41,8 @@ const Shape shapes[] = {{2048, 2048}, {5632, 2048}, {2048, 5632}};
 
 std::string kernelText(const Format &f, Shape s) {
   std::string n = std::to_string(s.rows), k = std::to_string(s.k);
-  std::string weight = "tensor<" + n + "x" + k + "xf32, #tern.enc<" + f.encoding + ", layout = \"rows32\">>";
+  std::string weight =
+      "tensor<" + n + "x" + k + "xf32, #tern.enc<" + f.encoding + ", layout = \"rows32\">>";
   std::string x = "tensor<?x" + k + "xf32" + f.activation + ">", y = "tensor<?x" + n + "xf32>";
   return "tern.kernel @linear(%x: " + x + " {tern.dim = \"T\"}, %w: " + weight + ") -> " + y +
          " {\n  %y = tern.linear %x, %w : " + x + ", " + weight + " -> " + y +
@@ -116,19 +119,31 @@ public:
     for (int i = 0; i < repetitions; ++i) {
       size_t count = std::min<size_t>(copies, 48);
       dram.push_back(time(1, size_t(i) * count, count));
-      read.push_back(seconds([&] { sink = plainRead(pool + (i % 3) * (poolBytes / 3), poolBytes / 3); }));
+      read.push_back(
+          seconds([&] { sink = plainRead(pool + (i % 3) * (poolBytes / 3), poolBytes / 3); }));
       l2.push_back(seconds([&] {
-        for (int j = 0; j < 20; ++j)
-          call(1, pool);
-      }) / 20);
+                     for (int j = 0; j < 20; ++j)
+                       call(1, pool);
+                   }) /
+                   20);
       prefill.push_back(seconds([&] { call(64, pool + (size_t(i) % copies) * stride); }));
     }
     double readRate = double(poolBytes / 3) / median(read) * 1e-9;
     double rate = double(weightBytes) / median(dram) * 1e-9;
-    printf("%-12s %5dx%-5d %7.2f MB  T=1: DRAM %5.1f GB/s (%3.0f%% of read %4.1f)  cached %6.1f Gw/s"
-           "  T=64: %6.1f GMAC/s\n",
-           name, shape.rows, shape.k, double(weightBytes) * 1e-6, rate, 100 * rate / readRate, readRate,
-           macs / median(l2) * 1e-9, 64 * macs / median(prefill) * 1e-9);
+    printf(
+        "%-12s %5dx%-5d %7.2f MB  T=1: DRAM %5.1f GB/s (%3.0f%% of read %4.1f)  cached %6.1f Gw/s"
+        "  T=64: %6.1f GMAC/s\n",
+        name, shape.rows, shape.k, double(weightBytes) * 1e-6, rate, 100 * rate / readRate,
+        readRate, macs / median(l2) * 1e-9, 64 * macs / median(prefill) * 1e-9);
+    printf("%31s relative to T=1 from memory:", "");
+    double one = median(dram);
+    for (int tokens : {2, 3, 4, 6, 8, 12, 16, 32}) {
+      std::vector<double> several;
+      for (int i = 0; i < 5; ++i)
+        several.push_back(time(tokens, size_t(i) * 8, 8));
+      printf("  T=%d %.2f", tokens, median(several) / one);
+    }
+    printf("\n");
     fflush(stdout);
   }
 

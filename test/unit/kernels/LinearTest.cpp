@@ -7,7 +7,9 @@
 #include "compiler/Encoding/HalfFloat.h"
 #include "compiler/Encoding/WeightLayout.h"
 #include "gtest/gtest.h"
+#include <cmath>
 #include <random>
+#include <sys/mman.h>
 
 using namespace tern;
 
@@ -214,7 +216,7 @@ float LinearCase::dot(int t, int part, int n) const {
   float sum = 0;
   if (l.desc.isFloat()) {
     for (int k = 0; k < l.k; ++k)
-      sum = sum + w.values[row * l.k + k] * x[size_t(t) * l.k + k];
+      sum = std::fma(w.values[row * l.k + k], x[size_t(t) * l.k + k], sum);
     return sum;
   }
   int size = int(l.desc.groupSize);
@@ -387,5 +389,66 @@ INSTANTIATE_TEST_SUITE_P(Kernels, Linear,
                            std::string target = std::get<0>(info.param).substr(7);
                            return target + "_" + std::get<1>(info.param).name;
                          });
+
+// The rows of R are those of the wanted logits.
+TEST(LinearRows, FollowTheWantedRows) {
+  Layer layer{"f16", EncodingDesc{CodeKind::F16, 0, ScaleType::None}, -1, 0, 33, 16};
+  std::string text = kernelText(layer);
+  text.replace(text.find("\"T\""), 3, "\"R\"");
+  for (const std::string &target : runnableTargets()) {
+    TestKernel kernel(text, target);
+    if (!kernel.ready)
+      return;
+    LinearCase data(layer, Fill::Random, 1);
+    data.makeInputs(3);
+    std::vector<GuardedBuffer> buffers = kernel.makeBuffers(/*tokens=*/64, /*wanted=*/3);
+    fillRows(buffers[0], data.x, 16, 32);
+    data.pack(buffers[1].data());
+    kernel.run(buffers, /*tokens=*/64, /*wanted=*/3);
+    std::vector<float> expected = data.expected(3);
+    for (int i = 0; i < 3 * 33; ++i)
+      EXPECT_EQ(buffers[2].as<float>()[i / 33 * 64 + i % 33], expected[i]) << i;
+  }
+}
+
+// Weights beyond 2 GiB: only the last tile is touched, and only its last group is not zero.
+TEST(LinearSize, WeightsBeyondTwoGigabytes) {
+  const int k = 8192, rows = 262144, tile = rows / 32 - 1, groupBytes = 32 * 2 + 32 * 32;
+  EncodingDesc desc{CodeKind::Int8, 32, ScaleType::F16};
+  Layer layer{"int8, group = 32, scale = f16", desc, 32, 32, rows, k};
+  size_t size = WeightLayout{}.packedBytes(desc, rows, k);
+  ASSERT_GT(size, size_t(INT32_MAX));
+  auto *memory = static_cast<uint8_t *>(mmap(nullptr, size, PROT_READ | PROT_WRITE,
+                                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  ASSERT_NE(memory, MAP_FAILED);
+  uint8_t *group = memory + size - groupBytes;
+  for (int i = 0; i < 32; ++i) {
+    uint16_t scale = floatToHalf(float(i));
+    memcpy(group + 2 * i, &scale, 2);
+  }
+  memset(group + 64, 1, groupBytes - 64);
+  for (const std::string &target : runnableTargets()) {
+    TestKernel kernel(kernelText(layer), target);
+    if (!kernel.ready)
+      return;
+    for (int t : {1, 9}) {
+      std::vector<GuardedBuffer> x;
+      for (int component = 0; component < 3; ++component)
+        x.emplace_back(kernel.signature.arguments[component].component.bytes.at(t, 0));
+      GuardedBuffer y(size_t(t) * rows * 4);
+      memset(x[0].data(), 1, x[0].size());
+      std::fill_n(x[1].as<float>(), x[1].size() / 4, 0.5f);
+      std::fill_n(x[2].as<int32_t>(), x[2].size() / 4, 32);
+      void *pointers[] = {x[0].data(), x[1].data(), x[2].data(), memory, y.data()};
+      int32_t integers[TERN_INT_COUNT] = {t};
+      TernArgs args{pointers, integers, nullptr};
+      kernel.entry()(&args, tile, tile + 1);
+      for (int row = 0; row < t; ++row)
+        for (int i = 0; i < 32; ++i)
+          ASSERT_EQ(y.as<float>()[size_t(row) * rows + tile * 32 + i], 16.0f * float(i));
+    }
+  }
+  munmap(memory, size);
+}
 
 } // namespace
