@@ -189,6 +189,22 @@ def test_an_unwritable_output_exits_with_1(gguf: Path) -> None:
     assert_nothing_written(gguf.parent / "out")
 
 
+@pytest.mark.parametrize("kind", ["tern", "tern-ir", "asm", "obj"])
+def test_a_device_is_not_replaced(kind: str, gguf: Path, full_device: Path) -> None:
+    result = run("ternc", gguf, f"--emit={kind}", "-o", full_device)
+    assert full_device.is_char_device()
+    assert_input_error(result, str(full_device))
+
+
+def test_standard_output_that_is_full_exits_with_1(gguf: Path, full_device: Path) -> None:
+    with full_device.open("wb") as full:
+        for options in (["--emit=tern-ir"], ["-o", gguf.parent / "out" / "m.tern", "--json"]):
+            command = [BIN / "ternc", gguf, *options]
+            result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+            assert result.returncode == 1 and result.stderr.count(b"\n") == 1, result
+            assert result.stderr.startswith(b"ternc: "), result
+
+
 def limit_file_size() -> None:
     import resource
 

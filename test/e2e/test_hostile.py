@@ -130,7 +130,7 @@ def hostile_ggufs(data: bytes) -> Iterator[tuple[str, bytes]]:
     """Single lies, each with a word its error must hold."""
     u64, u32 = (lambda value: struct.pack("<Q", value)), (lambda value: struct.pack("<I", value))
     tensor = tensor_record(data, b"blk.0.attn_q.weight")  # u32 dimensions, u64 x 2, u32 type, u64 offset
-    yield "magic", b"GGML" + data[4:]
+    yield "'GGML'", b"GGML" + data[4:]
     yield "version", overwrite(data, 4, u32(4))
     yield "tensor", overwrite(data, 8, u64(1 << 60))
     yield "metadata", overwrite(data, 16, u64(1 << 60))
