@@ -89,7 +89,8 @@ class Row:
 
 
 def measure_tern(options: argparse.Namespace, row: Row, artifact: Path) -> None:
-    command = [options.bin / "tern", "bench", artifact, "--threads", str(row.threads), "--runs", "3", "--json", "-"]
+    command: list[str | Path] = [options.bin / "tern", "bench", artifact, "--runs", "3", "--json", "-"]
+    command += ["--threads", str(row.threads)]
     command += ["--prompt", str(options.prompt), "--generate", str(options.generate), "--weights", options.weights]
     report = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
     row.tern.prefill.append(report["prompt"]["tokens_per_second"]["median"])
@@ -100,7 +101,7 @@ def measure_tern(options: argparse.Namespace, row: Row, artifact: Path) -> None:
 
 def measure_llama_cpp(options: argparse.Namespace, row: Row, model: Path) -> None:
     """In a process of its own (see run_llama_cpp), so that its memory and threads are its own."""
-    command = [sys.executable, __file__, "--run-llama-cpp", model, "--threads", str(row.threads)]
+    command: list[str | Path] = [sys.executable, __file__, "--run-llama-cpp", model, "--threads", str(row.threads)]
     command += ["--prompt", str(options.prompt), "--generate", str(options.generate)]
     report = json.loads(subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout)
     row.llama_cpp.prefill.append(report["prefill"])

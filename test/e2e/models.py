@@ -92,7 +92,7 @@ def rope_parameters(spec: ModelSpec) -> dict[str, Any]:
 
 def create_torch_model(spec: ModelSpec) -> PreTrainedModel:
     """Float32, eager attention; weights large enough that every part matters for the logits."""
-    sizes = {
+    sizes: dict[str, Any] = {
         "vocab_size": spec.vocabulary,
         "hidden_size": spec.hidden,
         "intermediate_size": spec.feed_forward,
@@ -110,7 +110,7 @@ def create_torch_model(spec: ModelSpec) -> PreTrainedModel:
         model = LlamaForCausalLM(LlamaConfig(**sizes, head_dim=spec.head_size, rms_norm_eps=1e-5))
     else:
         model = Qwen2ForCausalLM(Qwen2Config(**sizes, rms_norm_eps=1e-6))
-    model = model.to(torch.float32).eval()
+    model = model.float().eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(random_values(spec, name, parameter))

@@ -313,10 +313,14 @@ def test_a_failed_write_leaves_the_old_file(small_artifact: Path, tmp_path: Path
 
 
 def test_standard_output_that_is_full_exits_with_1(home_assistant: Path, full_device: Path) -> None:
-    for arguments in (["inspect", home_assistant], ["run", home_assistant, "-p", "a"]):
+    for arguments in (["inspect"], ["run", "-p", "a"]):
         with full_device.open("wb") as full:
             result = subprocess.run(
-                [BIN / "tern", *arguments], stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, check=False
+                [BIN / "tern", *arguments, home_assistant],
+                stdin=subprocess.DEVNULL,
+                stdout=full,
+                stderr=subprocess.PIPE,
+                check=False,
             )
         assert result.returncode == 1, result
         assert result.stderr.count(b"\n") == 1 and b"standard output" in result.stderr, result
@@ -325,7 +329,8 @@ def test_standard_output_that_is_full_exits_with_1(home_assistant: Path, full_de
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_logits_leave_no_file(ending: signal.Signals, small_artifact: Path, tmp_path: Path) -> None:
     tokens = ",".join(["1"] * 1024)
-    command = [BIN / "tern", "logits", small_artifact, "--tokens", tokens, "--threads=1", "-o", tmp_path / "x.npy"]
+    command: list[str | Path] = [BIN / "tern", "logits", small_artifact, "--tokens", tokens, "--threads=1"]
+    command += ["-o", tmp_path / "x.npy"]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
         while not list(tmp_path.iterdir()) and process.poll() is None:
             pass

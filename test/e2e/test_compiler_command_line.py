@@ -244,7 +244,7 @@ def test_an_interrupted_compiler_leaves_no_file(
     environment = dict(os.environ)
     if moment == "compiling":
         environment["TERN_CACHE_DIR"] = str(cache)
-    command = [BIN / "ternc", gguf, "-o", out / "m.tern", "-j1"]
+    command: list[str | Path] = [BIN / "ternc", gguf, "-o", out / "m.tern", "-j1"]
     watched = cache if moment == "compiling" else out
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, start_new_session=True) as process:
         while process.poll() is None and not (watched.exists() and any(watched.iterdir())):

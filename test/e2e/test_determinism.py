@@ -50,7 +50,8 @@ def forward(artifact: Path, calls: list[list[Row]], threads: int = 2, slots: int
 
 def in_chunks(tokens: list[int], size: int, slot: int = 0) -> tuple[list[list[Row]], list[int]]:
     """Calls of `size` rows, the last rows of each wanted; and the positions wanted."""
-    calls, wanted = [], []
+    calls: list[list[Row]] = []
+    wanted: list[int] = []
     for start in range(0, len(tokens), size):
         end = min(start + size, len(tokens))
         calls.append([(slot, at, tokens[at], at >= end - WANTED) for at in range(start, end)])

@@ -26,7 +26,7 @@ def generator(purpose: str) -> np.random.Generator:
     return np.random.default_rng([SEED, *purpose.encode()])
 
 
-def flip_bits(data: bytes, start: int, end: int, count: int, purpose: str) -> Iterator[tuple[str, bytearray]]:
+def flip_bits(data: bytes, start: int, end: int, count: int, purpose: str) -> Iterator[tuple[str, bytes]]:
     """`count` copies of data with one to three bits flipped between start and end, with a description."""
     random = generator(purpose)
     for _ in range(count):
@@ -34,7 +34,7 @@ def flip_bits(data: bytes, start: int, end: int, count: int, purpose: str) -> It
         bits = random.integers(start * 8, end * 8, random.integers(1, 4))
         for bit in bits:
             damaged[bit // 8] ^= 1 << (bit % 8)
-        yield f"seed {SEED}, flipped bits {bits.tolist()}", damaged
+        yield f"seed {SEED}, flipped bits {bits.tolist()}", bytes(damaged)
 
 
 def assert_handled(result: Result, damage: str) -> None:
@@ -181,11 +181,10 @@ def table_end(data: bytes) -> int:
     return 4 + struct.unpack_from("<I", data)[0]
 
 
-def redigest(data: bytearray) -> bytes:
+def redigest(data: bytes | bytearray) -> bytes:
     """With the digest that makes a changed table part look intact."""
-    end = table_end(data)
-    data[end : end + 32] = hashlib.sha256(data[:end]).digest()
-    return bytes(data)
+    end = table_end(bytes(data))
+    return bytes(data[:end]) + hashlib.sha256(data[:end]).digest() + bytes(data[end + 32 :])
 
 
 def logits_of(path: Path, folder: Path) -> tuple[Result, bytes]:

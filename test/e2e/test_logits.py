@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,15 +28,24 @@ HALF_SPECS = [
     ModelSpec("f16", matrix_type=Type.F16),
     ModelSpec("bf16-qwen2", family="qwen2", hidden=96, heads=6, kv_heads=3, matrix_type=Type.BF16),
 ]
-BLOCKS = {"hidden": 96, "feed_forward": 160, "head_size": 32}
-TERNARY = {"hidden": 256, "feed_forward": 512, "heads": 8, "head_size": 64, "matrix_type": Type.TQ2_0, "ternary": True}
+BLOCKS = ModelSpec("q8_0", hidden=96, feed_forward=160, head_size=32, matrix_type=Type.Q8_0)
+TERNARY = ModelSpec(
+    "tq2_0",
+    hidden=256,
+    feed_forward=512,
+    heads=8,
+    head_size=64,
+    matrix_type=Type.TQ2_0,
+    ternary=True,
+    other_types=(("token_embd", Type.F16), ("output.weight", Type.Q8_0)),
+)
 QUANTIZED_SPECS = [
-    ModelSpec("q8_0", **BLOCKS, matrix_type=Type.Q8_0),
-    ModelSpec("q4_0", **BLOCKS, matrix_type=Type.Q4_0),
-    ModelSpec("q4_0-tied-qwen2", "qwen2", 96, 160, heads=6, kv_heads=3, matrix_type=Type.Q4_0, tied=True),
-    ModelSpec("tq2_0", **TERNARY, other_types=(("token_embd", Type.F16), ("output.weight", Type.Q8_0))),
-    ModelSpec("tq2_0-tied", **TERNARY, tied=True),
-    ModelSpec("tq2_0-code-3", **TERNARY, codes_of_two=True, other_types=(("token_embd", Type.Q4_0),)),
+    BLOCKS,
+    replace(BLOCKS, name="q4_0", matrix_type=Type.Q4_0),
+    replace(BLOCKS, name="q4_0-tied-qwen2", family="qwen2", kv_heads=3, matrix_type=Type.Q4_0, tied=True),
+    TERNARY,
+    replace(TERNARY, name="tq2_0-tied", tied=True, other_types=()),
+    replace(TERNARY, name="tq2_0-code-3", codes_of_two=True, other_types=(("token_embd", Type.Q4_0),)),
     ModelSpec(
         "mixed-types",
         hidden=256,
