@@ -40,14 +40,24 @@ OutputFile::OutputFile(std::string target) : path(std::move(target)) {
   temporary = path + ".XXXXXX";
   if (temporary.size() >= sizeof pendingName)
     throw InputError(path, "the name is too long");
+  // A signal between the file's creation and the handler that removes it would leave it behind.
+  sigset_t ending, before;
+  sigemptyset(&ending);
+  for (int signal : endingSignals)
+    sigaddset(&ending, signal);
+  pthread_sigmask(SIG_BLOCK, &ending, &before);
   const int descriptor = mkstemp(temporary.data());
+  const int reason = errno;
+  if (descriptor >= 0) {
+    std::memcpy(pendingName, temporary.c_str(), temporary.size() + 1);
+    for (int signal : endingSignals)
+      std::signal(signal, removePendingFile);
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (descriptor < 0) {
     temporary.clear();
-    fail("cannot create a file beside it", errno);
+    fail("cannot create a file beside it", reason);
   }
-  std::memcpy(pendingName, temporary.c_str(), temporary.size() + 1);
-  for (int signal : endingSignals)
-    std::signal(signal, removePendingFile);
   std::signal(SIGXFSZ, SIG_IGN); // a file size limit is then an error of write()
   const mode_t mask = umask(0);
   umask(mask);
