@@ -14,9 +14,11 @@ import argparse
 import json
 import random
 import re
+import string
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import chatter
 import lexicon
@@ -24,6 +26,7 @@ import phrasings
 
 SPLITS = ("train", "test", "test-phrasings", "test-devices")
 NONE_SHARE = 0.11
+ECHO_SHARE = 0.5  # of the simple sentences
 TEST_HASH_SHARE = 20  # one sentence in twenty hashes into the tests
 
 ACTION_WEIGHTS = {
@@ -99,18 +102,62 @@ def expand(pattern: str, rng: random.Random) -> str:
     return re.sub(r"\s+", " ", text).strip()
 
 
-class Generator:
-    """Draws examples of one split from one seed."""
+def handwritten() -> list[Example]:
+    """The sentences written by hand, for evaluation only; no split ever generates one of them."""
+    lines = [json.loads(line) for line in Path(__file__).with_name("handwritten.jsonl").read_text("utf-8").splitlines()]
+    return [Example(line["text"], action_json(line["action"].pop("action"), **line["action"])) for line in lines]
 
-    def __init__(self, split: str, seed: int) -> None:
+
+def plain(text: str) -> str:
+    """Lower-case words only, to compare sentences by."""
+    return " ".join(re.findall(r"\w+", text.lower())) or text
+
+
+def _letter_chain() -> dict[str, str]:
+    """For every pair of letters the letters that follow it in the word lists; "$" marks both ends of a word."""
+    chain: dict[str, str] = {}
+    for word in lexicon.WORDS + lexicon.NOUNS + lexicon.MODIFIERS + lexicon.ROOMS + chatter.SALAD:
+        for part in word.split():
+            padded = f"$${part}$"
+            for at in range(len(part) + 1):
+                pair = padded[at : at + 2]
+                chain[pair] = chain.get(pair, "") + padded[at + 2]
+    return chain
+
+
+LETTER_CHAIN = _letter_chain()
+
+
+def made_up_word(rng: random.Random) -> str:
+    """Three to eleven letters that follow one another as in English, with a random letter now and then."""
+    while True:
+        word = "$$"
+        while len(word) < 13:
+            following = rng.choice(LETTER_CHAIN.get(word[-2:], "$"))
+            if following == "$":
+                break
+            word += rng.choice(string.ascii_lowercase) if rng.random() < 0.06 else following
+        if len(word) >= 5:
+            return word[2:]
+
+
+class Generator:
+    """Draws examples of one split from one seed. `simple` sentences are bare commands, without politeness, small talk,
+    typing errors and out-of-domain text, and most of their devices are coined: the first lesson is to copy names."""
+
+    def __init__(self, split: str, seed: int, simple: bool = False) -> None:
         if split not in SPLITS:
             raise ValueError(f"split '{split}' is unknown; choose one of {', '.join(SPLITS)}")
         self.split = split
         self.rng = random.Random(f"{split}-{seed}")
+        self.simple = simple
+        self.never = {plain(example.text) for example in handwritten()}
 
     def __iter__(self) -> Iterator[Example]:
         while True:
             example = self.draw()
+            if plain(example.text) in self.never:
+                continue
             is_test = zlib.crc32(example.text.encode()) % TEST_HASH_SHARE == 0
             if self.split == "train" and (is_test or HELD_OUT_RE.search(example.text.lower())):
                 continue
@@ -120,7 +167,9 @@ class Generator:
 
     def draw(self) -> Example:
         rng = self.rng
-        if self.split in ("train", "test") and rng.random() < NONE_SHARE:
+        if self.simple and rng.random() < ECHO_SHARE:
+            return self.echo()
+        if not self.simple and self.split in ("train", "test") and rng.random() < NONE_SHARE:
             device, _ = self.device("appliances" if rng.random() < 0.4 else "lights")
             text, family = chatter.sentence(
                 rng, device, self.target(device, self.room()), "the " + rng.choice(lexicon.ROOMS)
@@ -133,29 +182,43 @@ class Generator:
 
     # --- names -------------------------------------------------------------------------------------------------
 
-    def invented(self) -> str:
-        """A made-up word: "zorvo", "glimax"."""
-        return "".join(self.rng.choice(SYLLABLES) for _ in range(self.rng.choice([1, 2, 2, 2, 3])))
+    def coined_word(self) -> str:
+        """A word that can only be copied: an unrelated one ("falcon") or a made-up one ("zorvo", "chanterim")."""
+        rng = self.rng
+        roll = rng.random()
+        if roll < 0.3:
+            return rng.choice(lexicon.WORDS)
+        if roll < 0.5:
+            return "".join(rng.choice(SYLLABLES) for _ in range(rng.choice([1, 2, 2, 2, 3])))
+        return made_up_word(rng)
+
+    def echo(self) -> Example:
+        """Coined words, to be answered with some of them in a row: copying and nothing else."""
+        words = [self.coined_word() for _ in range(self.rng.randint(3, 7))]
+        length = self.rng.randint(2, len(words))
+        start = self.rng.randint(0, len(words) - length)
+        return Example(" ".join(words), " ".join(words[start : start + length]))
 
     def device(self, kind: str) -> tuple[str, bool]:
         """A device name and whether its kind can be known from the name."""
         rng = self.rng
         if self.split == "test-devices":
             return rng.choice(HELD_OUT_DEVICES[kind]), False
-        roll = rng.random()
-        if self.split == "test-phrasings" or roll < 0.62:
+        roll = rng.uniform(0.4, 1.0) if self.simple else rng.random()
+        if self.split == "test-phrasings" or roll < 0.45:
             return rng.choice(KNOWN[kind]), True
-        if roll < 0.72:
+        if roll < 0.53:
             return f"{rng.choice(lexicon.MODIFIERS)} {rng.choice(HEADS[kind])}", True
-        if roll < 0.78:
-            return f"{rng.choice([self.invented(), rng.choice(lexicon.NOUNS)])} {rng.choice(HEADS[kind])}", True
-        if roll < 0.88:
+        if roll < 0.63:
+            return f"{rng.choice([self.coined_word(), rng.choice(lexicon.NOUNS)])} {rng.choice(HEADS[kind])}", True
+        if roll < 0.70:
             return rng.choice(lexicon.NOUNS), False
-        if roll < 0.91:
-            return f"{rng.choice(lexicon.MODIFIERS)} {rng.choice(lexicon.NOUNS)}", False
-        if roll < 0.97:
-            return self.invented(), False
-        return f"{self.invented()} {rng.choice([self.invented(), rng.choice(lexicon.NOUNS)])}", False
+        if roll < 0.74:
+            return (
+                f"{rng.choice(lexicon.MODIFIERS)} {rng.choice([self.coined_word(), rng.choice(lexicon.NOUNS)])}",
+                False,
+            )
+        return " ".join(self.coined_word() for _ in range(rng.choice([1, 1, 2, 2, 3]))), False
 
     def room(self) -> str | None:
         """A room, "all" for the whole house, or None for a sentence that names no place."""
@@ -171,9 +234,9 @@ class Generator:
             return rng.choice(lexicon.HELD_OUT_ROOMS)
         if roll < 0.56:
             return f"{rng.choice(lexicon.OWNERS)}'s {rng.choice(['room', 'bedroom', 'office', 'bathroom'])}"
-        if roll < 0.62 and self.split == "train":
-            first = rng.choice([self.invented(), rng.choice(lexicon.MODIFIERS), rng.choice(lexicon.NOUNS)])
-            return f"{first} {rng.choice(['room', 'room', 'hall', 'corner', 'house'])}"
+        if roll < 0.66 and self.split == "train":
+            first = rng.choice([self.coined_word(), self.coined_word(), rng.choice(lexicon.MODIFIERS)])
+            return f"{first} {rng.choice(['room', 'room', 'hall', 'corner', 'house'])}" if rng.random() < 0.7 else first
         return rng.choice(lexicon.ROOMS)
 
     def article(self) -> str:
@@ -300,8 +363,10 @@ class Generator:
         action = rng.choices(list(ACTION_WEIGHTS), list(ACTION_WEIGHTS.values()))[0]
         if action == "set_timer":
             words, amount, unit = self.duration()
-            text = expand(rng.choice(self.patterns(action)), rng).replace("{N}", words)
-            return Example(self.decorate(text), action_json(action, value=amount, unit=unit))
+            pattern = expand(rng.choice(self.patterns(action)), rng)
+            return Example(
+                self.decorate(pattern.replace("{N}", words), pattern), action_json(action, value=amount, unit=unit)
+            )
         quantity = action in ("increase", "decrease") and self.split in ("train", "test") and rng.random() < 0.3
         if quantity:
             device = rng.choice(["temperature", "volume", "brightness"])
@@ -352,9 +417,11 @@ class Generator:
                 text = f"{room}: {text.replace(place, '')}".replace(" ,", "") if room != "all" else text
         return re.sub(r"\s+", " ", text).strip(" ,")
 
-    def decorate(self, text: str, pattern: str = "", device: str = "", room: str | None = None) -> str:
+    def decorate(self, text: str, pattern: str, device: str = "", room: str | None = None) -> str:
         """Politeness, hesitation and small talk around a command, then typing noise."""
         rng = self.rng
+        if self.simple:
+            return text
         imperative = not re.match(
             r"\{|i |i'd|we|nobody|no |would|mind|time|how|what|more|less|let|to ", pattern
         ) and bool(pattern)

@@ -15,15 +15,13 @@ import argparse
 import json
 import subprocess
 import sys
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer
 
 import corpus
-from train import ROOT, handwritten
+from train import ROOT
 
 sys.path.insert(0, str(ROOT / "tools" / "train"))
 
@@ -47,36 +45,35 @@ def pytorch_engine(path: Path) -> Answer:
 
     def answer(sentences: list[str]) -> list[str]:
         prompts = [encoding.ids for encoding in tokenizer.encode_batch([chat_prompt(text) for text in sentences])]
-        by_length: dict[int, list[int]] = defaultdict(list)
-        for index, prompt in enumerate(prompts):
-            by_length[len(prompt)].append(index)
         answers = [""] * len(sentences)
-        for indices in by_length.values():
-            for start in range(0, len(indices), BATCH):
-                part = indices[start : start + BATCH]
-                for index, generated in zip(
-                    part, greedy(model, tokenizer, [prompts[i] for i in part], text.end_of_turn), strict=True
-                ):
-                    answers[index] = generated
+        order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+        for start in range(0, len(order), BATCH):
+            part = order[start : start + BATCH]
+            generated = greedy(model, [prompts[index] for index in part], text.end_of_turn)
+            for index, ids in zip(part, generated, strict=True):
+                answers[index] = tokenizer.decode(ids, skip_special_tokens=False)
         return answers
 
     return answer
 
 
-def greedy(model: Llama, tokenizer: Tokenizer, prompts: list[list[int]], end: int) -> list[str]:
-    """Greedy continuations of prompts of one length."""
-    tokens = torch.tensor(prompts)
-    finished = torch.zeros(len(prompts), dtype=torch.bool)
+def greedy(model: Llama, prompts: list[list[int]], end: int) -> list[list[int]]:
+    """Greedy continuations without the end token. Rows are padded on the right, where a causal network never looks."""
+    rows = [list(prompt) for prompt in prompts]
+    running = list(range(len(rows)))
     for _ in range(MAX_ANSWER_TOKENS):
-        following = model.logits(model(tokens)[:, -1]).argmax(-1)
-        tokens = torch.cat([tokens, following[:, None]], dim=1)
-        finished |= following == end
-        if finished.all():
+        longest = max(len(rows[index]) for index in running)
+        tokens = torch.tensor([rows[index] + [end] * (longest - len(rows[index])) for index in running])
+        wanted = torch.zeros_like(tokens, dtype=torch.bool)
+        wanted[torch.arange(len(running)), torch.tensor([len(rows[index]) - 1 for index in running])] = True
+        following = model.logits(model(tokens, wanted)).argmax(-1).tolist()
+        for index, token in zip(running, following, strict=True):
+            rows[index].append(token)
+        running = [index for index in running if rows[index][-1] != end]
+        if not running:
             break
-    answers = []
-    for row in tokens[:, len(prompts[0]) :].tolist():
-        answers.append(tokenizer.decode(row[: row.index(end)] if end in row else row, skip_special_tokens=False))
-    return answers
+    answers = [row[len(prompt) :] for row, prompt in zip(rows, prompts, strict=True)]
+    return [answer[:-1] if answer[-1] == end else answer for answer in answers]
 
 
 def tern_engine(tern: Path, artifact: Path) -> Answer:
@@ -108,7 +105,7 @@ def llama_cpp_engine(path: Path) -> Answer:
 
 def evaluate(answer: Answer, count: int, show_errors: bool) -> dict[str, float]:
     """Exact match per part; `generated` is all three generated parts together."""
-    parts = {**corpus.test_split(count), "handwritten": handwritten()}
+    parts = {**corpus.test_split(count), "handwritten": corpus.handwritten()}
     right: dict[str, int] = {}
     for name, examples in parts.items():
         answers = answer([example.text for example in examples])

@@ -15,7 +15,7 @@ import json
 import random
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -35,22 +35,26 @@ from llama import Llama, LlamaShape
 
 VOCAB = 2048
 TOKENIZER_EXAMPLES = 60_000
+OBSERVE_EVERY = 500
 POOL = 64  # batches sorted by length together, to keep padding small
 SEVERAL_TURNS = 0.12  # share of sequences that hold a conversation of two to four turns
 
 
 @dataclass(frozen=True)
 class Schedule:
+    """First a lesson in copying names, in float and on simple sentences, then the whole corpus, ternary."""
+
+    lesson: int
     steps: int
     batch: int
     rate: float
     warmup: int = 100
 
     def rate_at(self, step: int) -> float:
-        """Linear warm-up, then linear decay to zero."""
+        """Linear warm-up, constant during the lesson, then linear decay to zero."""
         if step < self.warmup:
             return self.rate * (step + 1) / self.warmup
-        return self.rate * (self.steps - step) / (self.steps - self.warmup)
+        return self.rate * min(1.0, (self.steps - step) / (self.steps - self.lesson))
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def token_id(tokenizer: Tokenizer, token: str) -> int:
 
 def corpus_tokenizer() -> Tokenizer:
     examples = corpus.generate("train", TOKENIZER_EXAMPLES, seed=0)
-    return train_tokenizer((f"{example.text}\n{example.answer}" for example in examples), VOCAB)
+    return train_tokenizer((f"{chat_prompt(example.text)}{example.answer}" for example in examples), VOCAB)
 
 
 def encode(tokenizer: Tokenizer, examples: list[corpus.Example]) -> list[Sequence]:
@@ -107,10 +111,10 @@ def pad(sequences: list[Sequence], padding: int) -> tuple[Tensor, Tensor]:
     return tokens, is_answer
 
 
-def batches(tokenizer: Tokenizer, batch: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(tokenizer: Tokenizer, batch: int, seed: int, simple: bool) -> Iterator[tuple[Tensor, Tensor]]:
     """Endless training batches; sequences of similar length share a batch."""
     rng = random.Random(seed)
-    stream = iter(corpus.Generator("train", seed))
+    stream = iter(corpus.Generator("train", seed, simple))
     newline = tokenizer.encode("\n").ids
     while True:
         singles = encode(tokenizer, [next(stream) for _ in range(POOL * batch)])
@@ -144,29 +148,25 @@ def exact_match(model: Llama, tokenizer: Tokenizer, examples: list[corpus.Exampl
     return right / len(examples)
 
 
-def handwritten() -> list[corpus.Example]:
-    """The sentences written by hand, for evaluation only."""
-    path = Path(__file__).with_name("handwritten.jsonl")
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    return [
-        corpus.Example(line["text"], corpus.action_json(line["action"].pop("action"), **line["action"]))
-        for line in lines
-    ]
-
-
-def train(model: Llama, tokenizer: Tokenizer, schedule: Schedule, seed: int) -> None:
+def train(
+    model: Llama, tokenizer: Tokenizer, schedule: Schedule, seed: int, ternary: bool, observe: Callable[[], None]
+) -> None:
+    """The training loop; `observe` is called now and then after the lesson, to write and score what there is."""
     matrices = [
         parameter for name, parameter in model.named_parameters() if parameter.ndim == 2 and "embed" not in name
     ]
     others = [parameter for name, parameter in model.named_parameters() if parameter.ndim != 2 or "embed" in name]
     groups = [{"params": matrices, "weight_decay": 0.02}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
-    data = batches(tokenizer, schedule.batch, seed)
+    lesson, whole = (batches(tokenizer, schedule.batch, seed, simple) for simple in (True, False))
+    model.set_ternary(False)
     began, running = time.monotonic(), 0.0
     for step in range(schedule.steps):
         for group in optimizer.param_groups:
             group["lr"] = schedule.rate_at(step)
-        tokens, is_answer = next(data)
+        if step == schedule.lesson:
+            model.set_ternary(ternary)
+        tokens, is_answer = next(lesson if step < schedule.lesson else whole)
         logits, targets = answer_logits(model, tokens, is_answer)
         loss = F.cross_entropy(logits, targets)
         optimizer.zero_grad(set_to_none=True)
@@ -181,14 +181,13 @@ def train(model: Llama, tokenizer: Tokenizer, schedule: Schedule, seed: int) -> 
                 f"step {step + 1:5d}/{schedule.steps}  loss {running:.4f}  {elapsed:5.0f} s, {remaining:5.0f} s left",
                 flush=True,
             )
-        if step % 500 == 499:
-            scores = report(model, tokenizer, 400)
-            print("  exact match so far: " + ", ".join(f"{name} {score:.1%}" for name, score in scores.items()), flush=True)
+        if (step + 1 - schedule.lesson) % OBSERVE_EVERY == 0 and step + 1 < schedule.steps:
+            observe()
 
 
 def report(model: Llama, tokenizer: Tokenizer, count: int) -> dict[str, float]:
     scores = {name: exact_match(model, tokenizer, examples) for name, examples in corpus.test_split(count).items()}
-    scores["handwritten"] = exact_match(model, tokenizer, handwritten())
+    scores["handwritten"] = exact_match(model, tokenizer, corpus.handwritten())
     return scores
 
 
@@ -247,8 +246,9 @@ def main() -> None:
         "--out", type=Path, required=True, help="build folder for hf/, home-assistant.gguf, training.json"
     )
     parser.add_argument("--float", action="store_true", help="train the float twin instead of the ternary model")
-    parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=4500, help="all steps")
+    parser.add_argument("--lesson", type=int, default=1200, help="the steps among them that only teach copying")
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
@@ -268,17 +268,21 @@ def main() -> None:
     print(
         f"{'float' if options.float else 'ternary'}: {parameters / 1e6:.2f} M parameters, tokenizer in {time.monotonic() - began:.0f} s"
     )
-    train(model, tokenizer, Schedule(options.steps, options.batch, options.rate), options.seed)
-    seconds, processor_seconds = time.monotonic() - began, time.process_time()
 
+    def observe() -> dict[str, float]:
+        write_outputs(model, tokenizer, options.out, ternary=model.layers[0].self_attn.q_proj.ternary)
+        scores = report(model, tokenizer, options.test_count)
+        print("exact match: " + ", ".join(f"{name} {score:.1%}" for name, score in scores.items()), flush=True)
+        return scores
+
+    schedule = Schedule(options.lesson, options.steps, options.batch, options.rate)
+    train(model, tokenizer, schedule, options.seed, not options.float, observe)
+    seconds, processor_seconds = time.monotonic() - began, time.process_time()
     model.set_compute(torch.float32)
     with torch.no_grad():
         model.embed_tokens.weight.copy_(model.embed_tokens.weight.to(torch.float16).float())
-    write_outputs(model, tokenizer, options.out, ternary=not options.float)
-    scores = report(model, tokenizer, options.test_count)
-    for name, score in scores.items():
-        print(f"exact match  {name:15s} {score:7.1%}")
-    record = {"ternary": not options.float, "shape": asdict(shape), "parameters": parameters, "training_seconds": round(seconds),
+    scores = observe()
+    record = {"ternary": not options.float, "shape": asdict(shape), "parameters": parameters, "training_seconds": round(seconds), "processor_seconds": round(processor_seconds),
               "steps": options.steps, "batch": options.batch, "seed": options.seed, "exact_match": scores}  # fmt: skip
     (options.out / "training.json").write_text(json.dumps(record, indent=2) + "\n")
 

@@ -113,6 +113,7 @@ class Llama(nn.Module):
         nn.init.normal_(self.embed_tokens.weight, std=0.05)
         self.layers = nn.ModuleList(Layer(shape, ternary, compute) for _ in range(shape.layers))
         self.norm = RMSNorm(shape.hidden, shape.norm_epsilon)
+        self.start_as_copier()
         half = shape.head_size // 2
         frequencies = shape.rope_theta ** (-torch.arange(half, dtype=torch.float32) / half)
         angles = torch.arange(shape.context, dtype=torch.float32)[:, None] * frequencies
@@ -132,6 +133,23 @@ class Llama(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         return hidden @ self.embed_tokens.weight.T
+
+    @torch.no_grad()
+    def start_as_copier(self) -> None:
+        """Q = K and O = V^T: at first every head looks for its own token and passes it on ("mimetic" initialization,
+        arXiv:2305.09828). Attention that copies then forms several times sooner. Needs as many KV heads as heads."""
+        if self.shape.kv_heads != self.shape.heads:
+            return
+        for layer in self.layers:
+            attention = layer.self_attn
+            attention.k_proj.weight.copy_(attention.q_proj.weight)
+            attention.o_proj.weight.copy_(attention.v_proj.weight.T)
+
+    def set_ternary(self, ternary: bool) -> None:
+        """Switches the linear layers between ternary and plain arithmetic; the master weights stay."""
+        for module in self.modules():
+            if isinstance(module, Linear):
+                module.ternary = module.int8_activations = ternary
 
     def set_compute(self, compute: torch.dtype) -> None:
         """Chooses the type in which the linear layers multiply."""
