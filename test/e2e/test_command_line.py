@@ -266,6 +266,20 @@ def test_chat_with_a_full_context_says_so(small_artifact: Path) -> None:
     assert_input_error(result, "--context")
 
 
+def test_chat_prompts_on_a_terminal_only(home_assistant: Path) -> None:
+    """Standard input is a terminal here: a message, then Ctrl-D."""
+    keyboard, terminal = os.openpty()
+    try:
+        os.write(keyboard, f"{QUESTION}\n\x04".encode())
+        command = [BIN / "tern", "chat", home_assistant, "-t", "0"]
+        result = subprocess.run(command, stdin=terminal, capture_output=True, text=True, check=True)
+    finally:
+        os.close(keyboard)
+        os.close(terminal)
+    assert result.stdout == greedy(home_assistant, "-p", QUESTION, "--chat")
+    assert result.stderr.count("> ") == 2 and "Ctrl-D" in result.stderr
+
+
 def test_interrupt_stops_an_answer_and_keeps_the_conversation(small_artifact: Path) -> None:
     """A random model never ends its answer; the first SIGINT ends the answer, the next the program."""
     command = [str(BIN / "tern"), "chat", str(small_artifact), "-t", "0", "--threads", "1"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from conftest import BuildModel, Compile
 from gguf import GGMLQuantizationType as Type
 from models import LINEAR_SCALING, LLAMA3_SCALING, ModelSpec
-from programs import tern_logits
+from programs import succeed, tern_logits
 from references import llama_cpp_logits, lowest_cosine, random_tokens, relative_error, torch_logits
 
 FLOAT_SPECS = [
@@ -138,6 +139,60 @@ def test_outlier_channels(kind: Type, build_model: BuildModel, compile_gguf: Com
     assert ours >= 0.999
     # The same rounding in another order moves the last digits either way.
     assert 1 - ours <= 1.05 * (1 - theirs) + 1e-6, f"1 - cosine: tern {1 - ours:.3e}, llama.cpp {1 - theirs:.3e}"
+
+
+@pytest.mark.parametrize(("policy", "cosine"), [("f16", 0.999999), ("int8", 0.9995)])
+def test_quantize_policies_stay_near_the_float_model(
+    policy: str, cosine: float, build_model: BuildModel, compile_gguf: Compile, tmp_path: Path
+) -> None:
+    model = build_model(replace(BLOCKS, name="quantize", matrix_type=Type.F32))
+    tokens = random_tokens(TOKENS, model.spec.vocabulary)
+    expected = torch_logits(model, tokens)
+    kept = lowest_cosine(tern_logits(compile_gguf(model.path), tokens, tmp_path), expected)
+    actual = lowest_cosine(tern_logits(compile_gguf(model.path, f"--quantize={policy}"), tokens, tmp_path), expected)
+    assert cosine <= actual < kept
+
+
+def test_quantize_to_int4_is_about_as_good_as_q4_0(
+    build_model: BuildModel, compile_gguf: Compile, tmp_path: Path
+) -> None:
+    """Q4_0 is the same number of bits; its logits here are PyTorch's on the values it stores."""
+    model = build_model(replace(BLOCKS, name="quantize", matrix_type=Type.F32))
+    stored_as_q4_0 = build_model(replace(BLOCKS, name="quantize", matrix_type=Type.Q4_0))
+    tokens = random_tokens(TOKENS, model.spec.vocabulary)
+    expected = torch_logits(model, tokens)
+    actual = lowest_cosine(tern_logits(compile_gguf(model.path, "--quantize=int4"), tokens, tmp_path), expected)
+    q4_0 = lowest_cosine(torch_logits(stored_as_q4_0, tokens), expected)
+    assert 1 - actual <= 1.3 * (1 - q4_0), f"1 - cosine: int4 {1 - actual:.4f}, Q4_0 {1 - q4_0:.4f}"
+
+
+def test_quantize_to_ternary_keeps_a_ternary_model(
+    build_model: BuildModel, compile_gguf: Compile, tmp_path: Path
+) -> None:
+    """The same values as the TQ2_0 file of this model, held in F32."""
+    model = build_model(replace(TERNARY, name="ternary-in-f32", matrix_type=Type.F32))
+    tokens = random_tokens(TOKENS, model.spec.vocabulary)
+    policy = "--quantize=blk.*=ternary"
+    actual = tern_logits(compile_gguf(model.path, policy), tokens, tmp_path)
+    assert lowest_cosine(actual, torch_logits(model, tokens)) >= 0.999
+
+
+def test_quantize_to_f32_is_exact_on_the_dequantized_weights(
+    build_model: BuildModel, compile_gguf: Compile, tmp_path: Path
+) -> None:
+    model = build_model(BLOCKS)
+    tokens = random_tokens(TOKENS, model.spec.vocabulary)
+    actual = tern_logits(compile_gguf(model.path, "--quantize=f32", "--kv=f32"), tokens, tmp_path)
+    assert relative_error(actual, torch_logits(model, tokens)) <= 1e-4
+
+
+def test_quantize_overrides_by_weight_name(build_model: BuildModel, compile_gguf: Compile) -> None:
+    model = build_model(replace(BLOCKS, name="quantize", matrix_type=Type.F32))
+    artifact = compile_gguf(model.path, "--quantize=int8,output.weight=f16,*.ffn_down.weight=keep")
+    tensors = json.loads(succeed("tern", "inspect", artifact, "--json").text)["tensors"]
+    encodings = {tensor["name"]: tensor["encoding"] for tensor in tensors}
+    assert encodings["output.weight"] == "f16" and encodings["blk.0.ffn_down.weight"] == "f32"
+    assert encodings["blk.1.attn_output.weight"].startswith("int8")
 
 
 def test_logits_are_float32_rows_per_token(small_artifact: Path, tmp_path: Path) -> None:
