@@ -458,7 +458,9 @@ def test_inspect_estimates_memory(home_assistant: Path) -> None:
     small, large = memory("--context=64"), memory("--context=512")
     assert large["kv_bytes"] - small["kv_bytes"] == 448 * large["kv_bytes_per_token"]
     assert large["private_bytes"] > small["private_bytes"]
-    assert memory("--threads=4")["private_bytes"] >= memory("--threads=1")["private_bytes"]
+    # program_bytes is measured and varies by a page; the rest is computed.
+    one, four = memory("--threads=1"), memory("--threads=4")
+    assert four["private_bytes"] - four["program_bytes"] >= one["private_bytes"] - one["program_bytes"]
 
 
 def test_private_memory_is_within_the_estimate(home_assistant: Path) -> None:
