@@ -10,7 +10,8 @@
 
 namespace tern {
 
-/// Gives room for exactly `bytes` bytes (a multiple of 4, so aligned), which the producer then fills.
+/// Gives room for exactly `bytes` bytes (a multiple of 4, so aligned), which the producer then
+/// fills.
 using ProvideBytes = llvm::function_ref<llvm::Expected<uint8_t *>(uint64_t bytes)>;
 
 /// Checks a source against the input files: indices, ranges, shapes. `name` is for messages.

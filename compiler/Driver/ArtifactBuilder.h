@@ -13,8 +13,8 @@
 
 namespace tern {
 
-/// Collects variants over one tensor table. Add what all variants share first (constructor), then each
-/// target's module after the plan pipeline, in order of preference.
+/// Collects variants over one tensor table. Add what all variants share first (constructor), then
+/// each target's module after the plan pipeline, in order of preference.
 class ArtifactBuilder {
 public:
   /// Metadata, bounds and caches from the imported module's attributes and symbols.
@@ -23,8 +23,8 @@ public:
   void addMetadata(llvm::StringRef key, llvm::StringRef value);
   void setTokenizer(std::unique_ptr<fb::TokenizerT> tokenizer);
 
-  /// `kernels` are the module's kernels in the order of `image.entries`. Tensors whose name, encoding and
-  /// layout are already in the table are shared.
+  /// `kernels` are the module's kernels in the order of `image.entries`. Tensors whose name,
+  /// encoding and layout are already in the table are shared.
   llvm::Error addVariant(mlir::ModuleOp module, const TargetInfo &target,
                          llvm::ArrayRef<KernelOp> kernels, const LinkedImage &image);
 
@@ -36,9 +36,9 @@ private:
   llvm::Error addPlan(mlir::ModuleOp module, plan::ProgramOp program, fb::VariantT &variant);
 
   ArtifactModel model;
-  llvm::StringMap<uint32_t> tensors;      ///< name, encoding and layout -> index
-  llvm::StringMap<uint32_t> units;        ///< by name
-  llvm::StringMap<uint32_t> kvCaches;     ///< by symbol
+  llvm::StringMap<uint32_t> tensors;  ///< name, encoding and layout -> index
+  llvm::StringMap<uint32_t> units;    ///< by name
+  llvm::StringMap<uint32_t> kvCaches; ///< by symbol
 };
 
 } // namespace tern

@@ -18,7 +18,7 @@ enum class OutputKind : uint8_t {
   Stmt,        ///< Halide's lowered kernels
   LLVM,        ///< optimised LLVM IR of the kernels
   Assembly,
-  Object       ///< the linked ELF image of the kernels
+  Object ///< the linked ELF image of the kernels
 };
 
 struct CompileOptions {

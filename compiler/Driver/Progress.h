@@ -9,7 +9,8 @@
 
 namespace tern {
 
-/// One line on standard error that is rewritten in place: "packing 120 / 290 MB, 410 MB/s, 1 s left".
+/// One line on standard error that is rewritten in place: "packing 120 / 290 MB, 410 MB/s, 1 s
+/// left".
 class ProgressLine {
 public:
   explicit ProgressLine(bool enabled) : enabled(enabled) {}

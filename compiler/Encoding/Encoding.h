@@ -15,7 +15,7 @@ namespace tern {
 
 /// What one stored code is.
 enum class CodeKind : uint8_t {
-  F32,        ///< no quantization; group and scale do not apply
+  F32, ///< no quantization; group and scale do not apply
   F16,
   BF16,
   Ternary,    ///< codes 0..2, zero 1: never 3, a checked property of the import
@@ -32,19 +32,19 @@ struct EncodingDesc {
   ScaleType scale = ScaleType::None;
 
   bool isFloat() const { return codes <= CodeKind::BF16; }
-  unsigned codeBits() const;      ///< 32, 16, 16, 2, 2, 4, 8
-  int zero() const;               ///< the code that means 0
-  unsigned scaleBytes() const;    ///< 0, 2 or 4
-  double bitsPerWeight() const;   ///< scales included
+  unsigned codeBits() const;    ///< 32, 16, 16, 2, 2, 4, 8
+  int zero() const;             ///< the code that means 0
+  unsigned scaleBytes() const;  ///< 0, 2 or 4
+  double bitsPerWeight() const; ///< scales included
   bool operator==(const EncodingDesc &) const = default;
-  std::string str() const;        ///< "ternary:g256:f16", "f32"; the artifact's spelling
+  std::string str() const; ///< "ternary:g256:f16", "f32"; the artifact's spelling
 };
 
 /// The inverse of EncodingDesc::str(); nullopt if malformed.
 std::optional<EncodingDesc> parseEncoding(llvm::StringRef);
-llvm::StringRef spelling(CodeKind);                       ///< "ternary"
+llvm::StringRef spelling(CodeKind); ///< "ternary"
 std::optional<CodeKind> parseCodeKind(llvm::StringRef);
-llvm::StringRef spelling(ScaleType);                      ///< "f16"
+llvm::StringRef spelling(ScaleType); ///< "f16"
 std::optional<ScaleType> parseScaleType(llvm::StringRef);
 
 } // namespace tern

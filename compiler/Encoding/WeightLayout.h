@@ -7,7 +7,8 @@
 //       for each k in 0..K-1:  tileRows elements          (row fastest)
 //     grouped codes:
 //       for each group g of `groupSize` along K
-//         for each part p                                 (parts > 1: stacked matrices [parts][rows][K])
+//         for each part p                                 (parts > 1: stacked matrices
+//         [parts][rows][K])
 //           tileRows scales                               (f16 or f32)
 //           for each line j in 0 .. groupSize / (4 * planes) - 1
 //             for each row r in the tile, for each i in 0..3:
@@ -17,7 +18,8 @@
 //
 // planes = 8 / codeBits. Ternary, quaternary and int4 codes are stored unsigned as they are
 // (code, not code - zero); int8 codes are stored as two's complement.
-// A layout is identified by `id()`; it is the layout string of the `#tern.enc` attribute and of the artifact.
+// A layout is identified by `id()`; it is the layout string of the `#tern.enc` attribute and of the
+// artifact.
 #ifndef TERN_COMPILER_ENCODING_WEIGHTLAYOUT_H
 #define TERN_COMPILER_ENCODING_WEIGHTLAYOUT_H
 

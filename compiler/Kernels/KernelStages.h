@@ -25,7 +25,7 @@ enum class DotForm : uint8_t {
 struct LinearStages {
   DotForm form = DotForm::Float;
   int parts = 1, planes = 1;
-  int lines = 1; ///< of 4 * planes elements in a group
+  int lines = 1;    ///< of 4 * planes elements in a group
   Halide::Func sum; ///< f32 (lane, part, tile, row)
   Halide::RVar sumOver;
   Halide::Func dot;      ///< i32 (lane, part, tile, row, group); undefined for Float

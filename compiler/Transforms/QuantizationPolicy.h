@@ -9,8 +9,8 @@
 
 namespace tern {
 
-/// POLICY or PATTERN=POLICY pairs, comma-separated; the last matching pattern wins over the plain policy.
-/// PATTERN is a shell glob over weight names.
+/// POLICY or PATTERN=POLICY pairs, comma-separated; the last matching pattern wins over the plain
+/// policy. PATTERN is a shell glob over weight names.
 class QuantizationPolicy {
 public:
   /// The error names the word that is wrong and lists the known policies.

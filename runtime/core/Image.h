@@ -24,7 +24,8 @@ public:
   /// Checks an image for any architecture without mapping anything. `data` is aligned to 8 bytes.
   static Status verify(const uint8_t *data, size_t size);
 
-  /// Checks, copies, relocates and protects an image for this architecture. `data` is not needed afterwards.
+  /// Checks, copies, relocates and protects an image for this architecture. `data` is not needed
+  /// afterwards.
   static Status load(const uint8_t *data, size_t size, Image &result);
 
   /// True if an image that passed verify() has code at `offset`.

@@ -10,7 +10,6 @@ using namespace mlir;
 
 namespace tern {
 
-
 static std::string shapeText(ArrayRef<uint64_t> shape) {
   std::string text = "[";
   for (uint64_t dimension : shape)

@@ -113,8 +113,8 @@ public:
   std::span<const uint8_t> bytesOf(const Tensor &tensor) const {
     return fileParts[tensor.part].bytes.subspan(tensor.offset, tensor.size);
   }
-  /// The pages of `length` bytes from `begin` of the tensor are not needed for now. Does nothing for a
-  /// file in memory.
+  /// The pages of `length` bytes from `begin` of the tensor are not needed for now. Does nothing
+  /// for a file in memory.
   void release(const Tensor &tensor, uint64_t begin, uint64_t length) const {
     if (tensor.part < mappings.size())
       mappings[tensor.part].release(tensor.offset + begin, length);
