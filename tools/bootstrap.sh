@@ -76,7 +76,7 @@ install_packages() {
 
 # uv finds the machine's package index and certificates where pip has been told of them.
 configure_uv() {
-  export UV_NO_PROGRESS=1 UV_HTTP_TIMEOUT=300
+  export UV_NO_PROGRESS=1 UV_HTTP_TIMEOUT=300 UV_LOCK_TIMEOUT=3600
   [[ -n ${PIP_INDEX_URL:-} && -z ${UV_DEFAULT_INDEX:-} ]] && export UV_DEFAULT_INDEX=$PIP_INDEX_URL
   [[ -n ${PIP_CERT:-} && -z ${SSL_CERT_FILE:-} ]] && export SSL_CERT_FILE=$PIP_CERT
   return 0
@@ -103,6 +103,12 @@ install_uv() {
   .venv/build/bin/python -m pip install --quiet --disable-pip-version-check "$(grep '^uv==' tools/requirements-build.txt)"
 }
 
+# From uv's cache if all is there, whatever the index says of its age: llama-cpp-python takes minutes to build.
+install_requirements() {
+  local install=(.venv/build/bin/uv pip install --python ".venv/$1/bin/python" -r "tools/requirements-$1.txt")
+  "${install[@]}" --offline || "${install[@]}"
+}
+
 # The stamp is written last, so an interrupted installation is taken up again.
 install_environment() {
   local name=$1 requirements=tools/requirements-$1.txt stamp=.venv/$1/requirements.sha256 digest
@@ -117,7 +123,7 @@ install_environment() {
   configure_uv
   [[ -x .venv/build/bin/uv ]] || step 'installing uv' install_uv
   create_environment "$name" --without-pip
-  step "installing .venv/$name" .venv/build/bin/uv pip install --python ".venv/$name/bin/python" -r "$requirements"
+  step "installing .venv/$name" install_requirements "$name"
   printf '%s\n' "$digest" >"$stamp"
   exec 9>&-
 }
