@@ -52,7 +52,7 @@ struct Measurement {
 };
 
 std::vector<int32_t> randomTokens(size_t count, uint32_t vocabulary) {
-  std::mt19937_64 random(1);
+  std::mt19937_64 random(1); // NOLINT(bugprone-random-generator-seed): the same tokens every time
   std::vector<int32_t> tokens(count);
   for (int32_t &token : tokens)
     token = int32_t(random() % vocabulary);
@@ -71,6 +71,7 @@ double firstOutputMs(std::vector<std::string> arguments, const std::string &mode
   posix_spawn_file_actions_addclose(&actions, ends[0]);
   posix_spawn_file_actions_addclose(&actions, ends[1]);
   std::vector<char *> argv;
+  argv.reserve(arguments.size() + 1);
   for (std::string &argument : arguments)
     argv.push_back(argument.data());
   argv.push_back(nullptr);

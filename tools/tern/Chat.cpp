@@ -120,7 +120,7 @@ void addChat(CLI::App &program) {
       "ends.\n"
       "Running a .tern file executes the machine code inside it: run only files you trust.");
   addEngineOptions(*command, options->engine);
-  CLI::Option *system =
+  const CLI::Option *system =
       command
           ->add_option("--system", options->system,
                        "System message (default: the template's own, if it has one)")

@@ -42,7 +42,7 @@ GenerationRecord generate(const Model &model, tern_session *session,
   tern_generation *generation = nullptr;
   check(tern_generate_begin(session, &options, prompt.data(), prompt.size(), &generation, &error),
         error, model.path());
-  HandleScope scope(hooks, generation);
+  const HandleScope scope(hooks, generation);
 
   GenerationRecord record;
   record.promptTokens = prompt.size();

@@ -23,7 +23,7 @@ uint64_t peakResidentBytes() { return kilobyteLine("/proc/self/status", "VmHWM:"
 
 uint64_t privateBytes() {
   // smaps_rollup walks the page tables; the counter in status may lag by some pages per thread.
-  if (uint64_t anonymous = kilobyteLine("/proc/self/smaps_rollup", "Anonymous:"))
+  if (const uint64_t anonymous = kilobyteLine("/proc/self/smaps_rollup", "Anonymous:"))
     return anonymous;
   return kilobyteLine("/proc/self/status", "RssAnon:");
 }

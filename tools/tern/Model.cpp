@@ -129,7 +129,7 @@ std::vector<int32_t> Model::chatTokens(const std::vector<tern_chat_message> &mes
 }
 
 void Model::requireTokens(const std::vector<int32_t> &tokens) const {
-  for (int32_t token : tokens)
+  for (const int32_t token : tokens)
     if (token < 0 || uint32_t(token) >= figures.vocabulary_size)
       throw InputError(name, "token " + std::to_string(token) + " is out of range; ids are 0 to " +
                                  std::to_string(figures.vocabulary_size - 1));

@@ -24,7 +24,7 @@ CLI::Validator numberWithin(double low, double high, const std::string &descript
 }
 
 tern_weights_mode parseWeights(const std::string &text) {
-  for (tern_weights_mode mode : {TERN_WEIGHTS_AUTO, TERN_WEIGHTS_MAP, TERN_WEIGHTS_COPY})
+  for (const tern_weights_mode mode : {TERN_WEIGHTS_AUTO, TERN_WEIGHTS_MAP, TERN_WEIGHTS_COPY})
     if (text == weightsName(mode))
       return mode;
   if (text.rfind("stream", 0) == 0)

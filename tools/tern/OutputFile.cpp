@@ -43,14 +43,14 @@ OutputFile::OutputFile(std::string target) : path(std::move(target)) {
   // A signal between the file's creation and the handler that removes it would leave it behind.
   sigset_t ending, before;
   sigemptyset(&ending);
-  for (int signal : endingSignals)
+  for (const int signal : endingSignals)
     sigaddset(&ending, signal);
   pthread_sigmask(SIG_BLOCK, &ending, &before);
   const int descriptor = mkstemp(temporary.data());
   const int reason = errno;
   if (descriptor >= 0) {
     std::memcpy(pendingName, temporary.c_str(), temporary.size() + 1);
-    for (int signal : endingSignals)
+    for (const int signal : endingSignals)
       std::signal(signal, removePendingFile);
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);

@@ -37,7 +37,7 @@ void Samples::add(double value) {
 }
 
 void Samples::add(const Samples &others) {
-  for (double value : others.sorted)
+  for (const double value : others.sorted)
     add(value);
 }
 

@@ -10,7 +10,7 @@ namespace tern::cli {
 std::string readStandardInput() {
   std::string text;
   char buffer[65536];
-  while (size_t count = std::fread(buffer, 1, sizeof buffer, stdin))
+  while (const size_t count = std::fread(buffer, 1, sizeof buffer, stdin))
     text.append(buffer, count);
   if (std::ferror(stdin))
     throw InputError("standard input", std::strerror(errno));

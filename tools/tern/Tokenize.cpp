@@ -22,7 +22,7 @@ struct TokenizeOptions {
 
 void writeTokens(const std::vector<int32_t> &tokens) {
   std::string line;
-  for (int32_t token : tokens) {
+  for (const int32_t token : tokens) {
     if (!line.empty())
       line += ' ';
     line += std::to_string(token);

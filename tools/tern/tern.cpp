@@ -7,6 +7,7 @@
 #include "tools/tern/Subcommands.h"
 
 #include <cstdio>
+#include <exception>
 #include <new>
 
 namespace {
@@ -55,9 +56,6 @@ int runProgram(int argc, char **argv) {
   } catch (const InputError &error) {
     printError(error.what());
     return exitInputError;
-  } catch (const std::bad_alloc &) {
-    printError("out of memory");
-    return exitInputError;
   }
   return 0;
 }
@@ -66,5 +64,12 @@ int runProgram(int argc, char **argv) {
 
 int main(int argc, char **argv) {
   tern::cli::markProcessStart();
-  return runProgram(argc, argv);
+  try {
+    return runProgram(argc, argv);
+  } catch (const std::bad_alloc &) {
+    std::fputs("tern: out of memory\n", stderr);
+  } catch (const std::exception &error) {
+    std::fprintf(stderr, "tern: internal error: %s\n", error.what());
+  }
+  return exitInputError;
 }
