@@ -116,14 +116,23 @@ void AttentionBuilder::defineScores() {
 
   RDom blocks = cacheBlocksInUse("scoreBlocks");
   s.scoreBlock = blocks.x;
-  Expr at = b * attentionBlock + blocks * cacheBlock + tile * keyTile + lane;
+  s.scores = Func("scores");
+  s.scores(lane, tile, c, g, b, u) = Halide::undef<float>();
+  s.scores(lane, tile, blocks, g, b, u) = s.dot(lane, tile, blocks, g, b, u);
+
+  // Masking is a pass of its own over the blocks that need it: under a condition that varies by lane,
+  // Halide would compute the products of every block.
+  RDom masked = cacheBlocksInUse("maskedBlocks");
+  s.maskedBlock = masked.x;
+  Expr start = b * attentionBlock + masked * cacheBlock;
+  Expr at = start + tile * keyTile + lane;
   Expr visible = at <= position();
   if (type.getWindow())
     visible = visible && at >= lowest();
-  s.scores = Func("scores");
-  s.scores(lane, tile, c, g, b, u) = Halide::undef<float>();
-  s.scores(lane, tile, blocks, g, b, u) =
-      Halide::select(visible, s.dot(lane, tile, blocks, g, b, u), minusInfinity);
+  else
+    masked.where(start + cacheBlock > position());
+  s.scores(lane, tile, masked, g, b, u) =
+      Halide::select(visible, s.scores(lane, tile, masked, g, b, u), minusInfinity);
 }
 
 /// (lane, tile, g, b, u) to (g, b, u), by way of `folded` (lane, g, b, u).

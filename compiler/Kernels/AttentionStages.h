@@ -35,8 +35,8 @@ struct AttentionStages {
   Halide::Func state;
   Halide::RVar block;
 
-  Halide::Func scores; ///< masked; (lane, tile, c, g, b, u), one update over `scoreBlock`
-  Halide::RVar scoreBlock;
+  Halide::Func scores; ///< (lane, tile, c, g, b, u), updated over `scoreBlock` and `maskedBlock`
+  Halide::RVar scoreBlock, maskedBlock;
   Halide::Func dot; ///< as scores, updated over `d`
   Halide::RVar d;
   Halide::Func laneMaximum; ///< (lane, tile, g, b, u), updated over `maximumBlock`

@@ -91,6 +91,10 @@ void AttentionSchedule::scores() {
       .unroll(laneInner)
       .unroll(tileInner)
       .unroll(gInner);
+  s.scores.update(1)
+      .reorder(s.lane, s.tile, s.maskedBlock, s.g)
+      .vectorize(s.lane, width)
+      .unroll(s.lane);
   s.dot.compute_at(s.scores, s.lane)
       .vectorize(s.lane, width)
       .unroll(s.lane)

@@ -1,6 +1,7 @@
 // The pool of workers: cache use, crashes, complaints, sharing. The workers are this test program,
 // whose main (CodegenTestMain.cpp) plays the part that TERN_TEST_WORKER names.
 #include "compiler/CodeGen/KernelCompiler.h"
+#include "compiler/CodeGen/ImageLinker.h"
 #include "compiler/Dialect/Tern/TernDialect.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/MLIRContext.h"
@@ -157,4 +158,37 @@ TEST_F(KernelCompilerTest, ReportsProgress) {
   auto compiled = compile(kernelText("a", 0) + kernelText("b", 16) + kernelText("c", 32));
   ASSERT_TRUE(bool(compiled)) << toString(compiled.takeError());
   EXPECT_EQ(done, (std::vector<size_t>{1, 2, 3}));
+}
+
+// Real workers here: the whole way from text to image.
+TEST_F(KernelCompilerTest, ImagesDoNotDependOnJobsOrCache) {
+  unsetenv("TERN_TEST_WORKER");
+  std::string rows = "tensor<?xi32>", dim = " {tern.dim = \"T\"}", x = "tensor<?x64xf32>",
+              kv =
+                  "!tern.kv<heads = 2, head_size = 16, value_size = 16, window = 0, element = f16>";
+  std::string text =
+      kernelText("a", 0) + "tern.kernel @norm(%x: " + x + dim + ", %w: tensor<64xf32>) -> " + x +
+      " {\n  %y = tern.rms_norm %x, %w {epsilon = 1.0e-5 : f32} : " + x + ", tensor<64xf32> -> " +
+      x + "\n  tern.yield %y : " + x + "\n}\n" + "tern.kernel @attention(%q: " + x + dim +
+      ", %c: " + kv + ", %p: " + rows + dim + ", %s: " + rows + dim + ") -> " + x +
+      " {\n  %a = tern.attention %q, %c, %p, %s {heads = 4 : i32, scale = 0.25 : "
+      "f32} : " +
+      x + ", " + kv + ", " + rows + ", " + rows + " -> " + x + "\n  tern.yield %a : " + x + "\n}\n";
+  auto image = [&](unsigned jobs, const std::string &cache) {
+    options.jobs = jobs;
+    options.cacheDirectory = cache;
+    auto compiled = compile(text);
+    EXPECT_TRUE(bool(compiled)) << toString(compiled.takeError());
+    std::vector<LinkInput> inputs;
+    for (const CompiledKernel &kernel : *compiled)
+      inputs.push_back({kernel.code, kernel.entrySymbol});
+    Expected<LinkedImage> linked = linkImage(inputs);
+    EXPECT_TRUE(bool(linked)) << toString(linked.takeError());
+    return linked->bytes;
+  };
+  std::string first = image(1, "");
+  EXPECT_EQ(first, image(2, ""));
+  EXPECT_EQ(first, image(2, directory + "/cold")) << "cold cache";
+  EXPECT_EQ(first, image(1, directory + "/cold")) << "warm cache";
+  EXPECT_EQ(first.find(directory), std::string::npos) << "the image names a path of this machine";
 }
