@@ -66,10 +66,13 @@ private:
   Expr blockAt(const Expr &c) const {
     return table.block(Halide::min(b * cacheBlocksPerBlock + c, position() / cacheBlock), slot());
   }
-  /// The cache blocks of attention block `b` that hold a position up to the row's.
+  /// The cache blocks of attention block `b` that hold a position the row attends to.
   RDom cacheBlocksInUse(const std::string &name) const {
     RDom blocks(0, cacheBlocksPerBlock, name);
-    blocks.where(b * attentionBlock + blocks * cacheBlock <= position());
+    Expr start = b * attentionBlock + blocks * cacheBlock;
+    blocks.where(start <= position());
+    if (type.getWindow())
+      blocks.where(start + cacheBlock > lowest());
     return blocks;
   }
 
@@ -120,8 +123,8 @@ void AttentionBuilder::defineScores() {
   s.scores(lane, tile, c, g, b, u) = Halide::undef<float>();
   s.scores(lane, tile, blocks, g, b, u) = s.dot(lane, tile, blocks, g, b, u);
 
-  // Masking is a pass of its own over the blocks that need it: under a condition that varies by lane,
-  // Halide would compute the products of every block.
+  // Masking is a pass of its own over the blocks that need it: under a condition that varies by
+  // lane, Halide would compute the products of every block.
   RDom masked = cacheBlocksInUse("maskedBlocks");
   s.maskedBlock = masked.x;
   Expr start = b * attentionBlock + masked * cacheBlock;
@@ -180,7 +183,10 @@ void AttentionBuilder::defineBlockValues() {
   Halide::ImageParam values =
       builder.addInput(cache.values, cacheElementType(type), valueDimensions(type));
   RDom p(0, cacheBlock, "positions");
-  p.where(b * attentionBlock + c * cacheBlock + p <= position());
+  Expr at = b * attentionBlock + c * cacheBlock + p;
+  p.where(at <= position());
+  if (type.getWindow())
+    p.where(at >= lowest());
   s.position = p.x;
   s.partial = Func("partial");
   s.partial(element, g, c, b, u) = 0.0f;

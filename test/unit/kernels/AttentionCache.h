@@ -18,12 +18,13 @@ namespace tern {
 struct Geometry {
   int heads, keyHeads, headSize, valueSize;
   bool half; ///< f16 cache, else f32
+  int window = 0;
   int group() const { return heads / keyHeads; }
   std::string kv() const {
     return "!tern.kv<heads = " + std::to_string(keyHeads) +
            ", head_size = " + std::to_string(headSize) +
-           ", value_size = " + std::to_string(valueSize) +
-           ", window = 0, element = " + (half ? "f16" : "f32") + ">";
+           ", value_size = " + std::to_string(valueSize) + ", window = " + std::to_string(window) +
+           ", element = " + (half ? "f16" : "f32") + ">";
   }
 };
 
@@ -70,9 +71,9 @@ public:
     return g.half ? float(buffer.as<_Float16>()[index]) : buffer.as<float>()[index];
   }
 
-  void fill(int slot, int length, std::mt19937 &random, float scale = 1) {
+  void fill(int slot, int length, std::mt19937 &random, float scale = 1, int from = 0) {
     std::normal_distribution<float> normal(0, scale);
-    for (int p = 0; p < length; ++p)
+    for (int p = from; p < length; ++p)
       for (int h = 0; h < g.keyHeads; ++h) {
         for (int d = 0; d < g.headSize; ++d)
           set(keys, keyIndex(slot, p, h, d), normal(random));

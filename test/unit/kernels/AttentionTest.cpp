@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <random>
 
 using namespace tern;
@@ -69,14 +70,17 @@ public:
     std::vector<double> result;
     for (int h = 0; h < g.heads; ++h) {
       int keyHead = h / g.group();
-      std::vector<double> scores(row.position + 1);
-      for (int p = 0; p <= row.position; ++p)
+      int lowest = g.window ? std::max(0, row.position - g.window + 1) : 0;
+      std::vector<double> scores(row.position + 1, -std::numeric_limits<double>::infinity());
+      for (int p = lowest; p <= row.position; ++p) {
+        scores[p] = 0;
         for (int d = 0; d < g.headSize; ++d)
           scores[p] += double(query[h * g.headSize + d]) *
                        cache.get(cache.keys, cache.keyIndex(row.slot, p, keyHead, d)) * scale;
+      }
       double maximum = *std::max_element(scores.begin(), scores.end()), sum = 0;
       std::vector<double> values(g.valueSize);
-      for (int p = 0; p <= row.position; ++p) {
+      for (int p = lowest; p <= row.position; ++p) {
         double weight = std::exp(scores[p] - maximum);
         sum += weight;
         for (int d = 0; d < g.valueSize; ++d)
@@ -206,6 +210,27 @@ TEST_P(Attention, LaterPositionsChangeNothing) {
       }
   std::vector<float> after = call.run(cache, {{0, 529}}, query);
   EXPECT_EQ(0, memcmp(before.data(), after.data(), before.size() * sizeof(float)));
+}
+
+// Positions that have left the window have no block any more.
+TEST_P(Attention, AWindowLooksNoFurtherBack) {
+  for (int window : {1, 16, 100, 512, 700}) {
+    Geometry g{4, 2, 32, 32, true, window};
+    SCOPED_TRACE(g.kv());
+    std::mt19937 random(6);
+    AttentionCall call(g, 0.2f, GetParam());
+    ASSERT_TRUE(call.kernel.ready);
+    size_t querySize = size_t(g.heads) * g.headSize;
+    std::vector<float> query = randomVector(querySize, random);
+    for (int position : {0, 15, 99, 100, 511, 600, 1130}) {
+      Cache cache(g, 1, 1200, random);
+      int lowest = std::max(0, position - window + 1);
+      cache.fill(0, position + 1, random, 1, lowest);
+      std::vector<float> result = call.run(cache, {{0, position}}, query);
+      expectNear(result.data(), call.reference(cache, {0, position}, query.data()), 2e-5,
+                 "position " + std::to_string(position));
+    }
+  }
 }
 
 TEST_P(Attention, ScoresOfTenThousandAreStable) {
