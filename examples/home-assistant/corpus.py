@@ -14,7 +14,6 @@ import argparse
 import json
 import random
 import re
-import string
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from pathlib import Path
 import chatter
 import lexicon
 import phrasings
+from coined import coined_word, misspell
 
 SPLITS = ("train", "test", "test-phrasings", "test-devices")
 NONE_SHARE = 0.11
@@ -60,12 +60,6 @@ HELD_OUT_DEVICES = {
 }  # fmt: skip
 HELD_OUT_NAMES = [name for names in HELD_OUT_DEVICES.values() for name in names] + lexicon.HELD_OUT_ROOMS
 HELD_OUT_RE = re.compile(r"\b(" + "|".join(map(re.escape, HELD_OUT_NAMES)) + r")\b")
-SYLLABLES = [
-    c + v + e
-    for c in ["b", "d", "f", "g", "h", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z", "tr", "br", "gl", "st", "ch", "fl", "qu", "w"]
-    for v in ["a", "e", "i", "o", "u", "ee", "ou"]
-    for e in ["", "", "n", "r", "x", "l", "s", "m", "ck"]
-]  # fmt: skip
 HEADS = {
     "lights": ["light", "lights", "lamp", "lamps", "bulb", "spotlight", "strip"],
     "climate": ["heater", "radiator", "thermostat", "oven"],
@@ -113,34 +107,6 @@ def plain(text: str) -> str:
     return " ".join(re.findall(r"\w+", text.lower())) or text
 
 
-def _letter_chain() -> dict[str, str]:
-    """For every pair of letters the letters that follow it in the word lists; "$" marks both ends of a word."""
-    chain: dict[str, str] = {}
-    for word in lexicon.WORDS + lexicon.NOUNS + lexicon.MODIFIERS + lexicon.ROOMS + chatter.SALAD:
-        for part in word.split():
-            padded = f"$${part}$"
-            for at in range(len(part) + 1):
-                pair = padded[at : at + 2]
-                chain[pair] = chain.get(pair, "") + padded[at + 2]
-    return chain
-
-
-LETTER_CHAIN = _letter_chain()
-
-
-def made_up_word(rng: random.Random) -> str:
-    """Three to eleven letters that follow one another as in English, with a random letter now and then."""
-    while True:
-        word = "$$"
-        while len(word) < 13:
-            following = rng.choice(LETTER_CHAIN.get(word[-2:], "$"))
-            if following == "$":
-                break
-            word += rng.choice(string.ascii_lowercase) if rng.random() < 0.06 else following
-        if len(word) >= 5:
-            return word[2:]
-
-
 class Generator:
     """Draws examples of one split from one seed. `simple` sentences are bare commands, without politeness, small talk,
     typing errors and out-of-domain text, and most of their devices are coined: the first lesson is to copy names."""
@@ -182,21 +148,12 @@ class Generator:
 
     # --- names -------------------------------------------------------------------------------------------------
 
-    def coined_word(self) -> str:
-        """A word that can only be copied: an unrelated one ("falcon") or a made-up one ("zorvo", "chanterim")."""
-        rng = self.rng
-        roll = rng.random()
-        if roll < 0.3:
-            return rng.choice(lexicon.WORDS)
-        if roll < 0.5:
-            return "".join(rng.choice(SYLLABLES) for _ in range(rng.choice([1, 2, 2, 2, 3])))
-        return made_up_word(rng)
-
     def echo(self) -> Example:
         """Coined words, to be answered with some of them in a row: copying and nothing else."""
-        words = [self.coined_word() for _ in range(self.rng.randint(3, 7))]
-        length = self.rng.randint(2, len(words))
-        start = self.rng.randint(0, len(words) - length)
+        rng = self.rng
+        words = [coined_word(rng) for _ in range(rng.randint(3, 7))]
+        length = rng.randint(2, len(words))
+        start = rng.randint(0, len(words) - length)
         return Example(" ".join(words), " ".join(words[start : start + length]))
 
     def device(self, kind: str) -> tuple[str, bool]:
@@ -210,15 +167,21 @@ class Generator:
         if roll < 0.53:
             return f"{rng.choice(lexicon.MODIFIERS)} {rng.choice(HEADS[kind])}", True
         if roll < 0.63:
-            return f"{rng.choice([self.coined_word(), rng.choice(lexicon.NOUNS)])} {rng.choice(HEADS[kind])}", True
+            return f"{rng.choice([coined_word(rng), rng.choice(lexicon.NOUNS)])} {rng.choice(HEADS[kind])}", True
         if roll < 0.70:
             return rng.choice(lexicon.NOUNS), False
         if roll < 0.74:
             return (
-                f"{rng.choice(lexicon.MODIFIERS)} {rng.choice([self.coined_word(), rng.choice(lexicon.NOUNS)])}",
+                f"{rng.choice(lexicon.MODIFIERS)} {rng.choice([coined_word(rng), rng.choice(lexicon.NOUNS)])}",
                 False,
             )
-        return " ".join(self.coined_word() for _ in range(rng.choice([1, 1, 2, 2, 3]))), False
+        if roll < 0.82:
+            first = rng.choice([rng.choice(KNOWN[kind]), rng.choice(lexicon.NOUNS), coined_word(rng)])
+            return (
+                f"{first} {rng.choice([rng.choice(lexicon.PARTS), rng.choice(lexicon.PARTS), coined_word(rng)])}",
+                False,
+            )
+        return " ".join(coined_word(rng) for _ in range(rng.choice([1, 1, 1, 2, 2, 3]))), False
 
     def room(self) -> str | None:
         """A room, "all" for the whole house, or None for a sentence that names no place."""
@@ -235,8 +198,10 @@ class Generator:
         if roll < 0.56:
             return f"{rng.choice(lexicon.OWNERS)}'s {rng.choice(['room', 'bedroom', 'office', 'bathroom'])}"
         if roll < 0.66 and self.split == "train":
-            first = rng.choice([self.coined_word(), self.coined_word(), rng.choice(lexicon.MODIFIERS)])
-            return f"{first} {rng.choice(['room', 'room', 'hall', 'corner', 'house'])}" if rng.random() < 0.7 else first
+            if rng.random() < 0.4:
+                return coined_word(rng) + rng.choice(["", "", "room", "house"])
+            first = rng.choice([coined_word(rng), coined_word(rng), rng.choice(lexicon.MODIFIERS)])
+            return f"{first} {rng.choice(['room', 'room', 'hall', 'corner', 'house'])}"
         return rng.choice(lexicon.ROOMS)
 
     def article(self) -> str:
@@ -260,6 +225,8 @@ class Generator:
             return rng.choice([f"the {device} {room}", f"the {room} {device}", f"{device} {room}", f"{room} {device}"])
         if "'s " in room:
             return rng.choice([f"{room} {device}", f"the {device} in {room}", f"{device} in {room}"])
+        if room not in lexicon.ROOMS and " " not in room:  # "the veranda lamp" could be a device; this cannot
+            return rng.choice([f"the {device} in the {room}", f"{device} in the {room}", f"{device} in {room}"])
         every = rng.random()
         if every < 0.05:
             return f"all [the|] {device} in the {room}".replace("[the|]", rng.choice(["the", ""])).replace("  ", " ")
@@ -445,9 +412,9 @@ class Generator:
     def finish(self, text: str, end: str, noisy: bool, protected: set[str] | None = None) -> str:
         """Typos (never in a name that can only be copied), case and final punctuation."""
         rng = self.rng
-        if noisy and rng.random() < 0.28:
+        if noisy and rng.random() < 0.2:
             words = text.split(" ")
-            for _ in range(rng.choice([1, 1, 2, 3])):
+            for _ in range(rng.choice([1, 1, 1, 2])):
                 at = rng.randrange(len(words))
                 if words[at].strip(",.:'") not in (protected or set()):
                     words[at] = misspell(words[at], rng)
@@ -464,27 +431,6 @@ class Generator:
 
 
 KNOWN_NAMES = {name for names in KNOWN.values() for name in names} | {"temperature", "volume", "brightness", ""}
-NEIGHBOURS = {
-    "a": "sq", "b": "vn", "c": "xv", "d": "sf", "e": "wr", "f": "dg", "g": "fh", "h": "gj", "i": "uo", "j": "hk",
-    "k": "jl", "l": "k", "m": "n", "n": "bm", "o": "ip", "p": "o", "q": "wa", "r": "et", "s": "ad", "t": "ry", "u": "yi",
-    "v": "cb", "w": "qe", "x": "zc", "y": "tu", "z": "x",
-}  # fmt: skip
-
-
-def misspell(word: str, rng: random.Random) -> str:
-    """One typing error: a letter swapped, dropped, doubled, replaced or inserted. Short words and numbers stay."""
-    if len(word) < 4 or not word.isalpha() or not word.isascii():
-        return word
-    at = rng.randrange(1, len(word) - 1)
-    kind = rng.randrange(5)
-    if kind == 0:
-        return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
-    if kind == 1:
-        return word[:at] + word[at + 1 :]
-    if kind == 2:
-        return word[:at] + word[at] + word[at:]
-    near = rng.choice(NEIGHBOURS.get(word[at].lower(), "e"))
-    return word[:at] + near + word[at + (1 if kind == 3 else 0) :]
 
 
 def generate(split: str, count: int, seed: int) -> list[Example]:

@@ -119,10 +119,16 @@ WORDS = _names("""
     wizard, wombat, yacht, yogurt, zebra, zephyr, zipper
 """)
 
+# Second parts of compounds: written apart ("vacuum shelf") and together ("falconbox").
+PARTS = _names("""
+    bar, box, light, lights, house, pot, phone, table, board, case, side, top, work, line, stand, lock, pipe, wheel, cup,
+    bell, shelf, sign, cover, roof, rack, ball, strip, tank, port, screen, holder, net, gun, stone, paper, flower, ground
+""")
+
 COLORS = _names("""
     red, green, blue, white, yellow, orange, purple, pink, warm white, cool white, turquoise, cyan, magenta,
-    violet, lavender, gold, amber, teal, crimson, indigo, mint, peach, salmon, lime green, dark blue, light
-    blue, sky blue, deep red, soft yellow, daylight
+    violet, lavender, gold, amber, teal, crimson, indigo, mint, peach, salmon, lime green, dark blue, navy,
+    sky blue, deep red, soft yellow, daylight
 """)
 
 # Only in the test split.

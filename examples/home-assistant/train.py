@@ -246,8 +246,8 @@ def main() -> None:
         "--out", type=Path, required=True, help="build folder for hf/, home-assistant.gguf, training.json"
     )
     parser.add_argument("--float", action="store_true", help="train the float twin instead of the ternary model")
-    parser.add_argument("--steps", type=int, default=4500, help="all steps")
-    parser.add_argument("--lesson", type=int, default=1200, help="the steps among them that only teach copying")
+    parser.add_argument("--steps", type=int, default=7000, help="all steps")
+    parser.add_argument("--lesson", type=int, default=1500, help="the steps among them that only teach copying")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--layers", type=int, default=4)
