@@ -133,18 +133,31 @@ void ThreadPool::stop() {
   startedThreads = 0;
 }
 
+/// Runs the worker's range number `sequence`, unless somebody else has taken it. The loop's record
+/// is stable for whoever has taken a range of it: the caller waits for all of them.
+bool ThreadPool::claimAndRun(Worker &worker, uint32_t sequence, uint32_t runner) {
+  uint32_t before = sequence - 1;
+  if (!worker.claimed.compare_exchange_strong(before, sequence, std::memory_order_acq_rel))
+    return true;
+  if (!rangeFunction)
+    return false;
+  rangeFunction(rangeContext, runner, begin(taskCount, worker.number, workerCount),
+                begin(taskCount, worker.number + 1, workerCount));
+  pending.countDown();
+  return true;
+}
+
 void *ThreadPool::threadMain(void *argument) {
   Worker &worker = *static_cast<Worker *>(argument);
-  ThreadPool &pool = *worker.pool;
-  for (uint32_t seen = 0;;) {
+  uint32_t seen = 0;
+  do
     seen = worker.sequence.waitWhile(seen, spinNanoseconds);
-    if (!pool.rangeFunction)
-      return nullptr;
-    pool.rangeFunction(pool.rangeContext, worker.number,
-                       begin(pool.taskCount, worker.number, pool.workerCount),
-                       begin(pool.taskCount, worker.number + 1, pool.workerCount));
-    pool.pending.countDown();
-  }
+  while (worker.pool->claimAndRun(worker, seen, worker.number));
+  return nullptr;
+}
+
+bool ThreadPool::hasRange(int32_t tasks, uint32_t worker) const {
+  return begin(tasks, worker, workerCount) < begin(tasks, worker + 1, workerCount);
 }
 
 void ThreadPool::run(int32_t tasks, Range range, void *context) {
@@ -157,14 +170,15 @@ void ThreadPool::run(int32_t tasks, Range range, void *context) {
   rangeFunction = range;
   rangeContext = context;
   taskCount = tasks;
-  uint32_t participants = 0;
-  for (uint32_t i = 1; i < workerCount; ++i)
-    participants += begin(tasks, i, workerCount) < begin(tasks, i + 1, workerCount);
-  pending.store(participants);
-  for (uint32_t i = 1; i < workerCount; ++i)
-    if (begin(tasks, i, workerCount) < begin(tasks, i + 1, workerCount))
-      others[i - 1].sequence.store(others[i - 1].sequence.load() + 1);
+  const uint32_t participants = uint32_t(tasks) < workerCount ? uint32_t(tasks) : workerCount;
+  pending.store(participants - 1);
+  for (uint32_t i = 0; i + 1 < workerCount; ++i)
+    if (hasRange(tasks, i + 1))
+      others[i].sequence.store(others[i].sequence.load() + 1);
   range(context, 0, 0, begin(tasks, 1, workerCount));
+  for (uint32_t i = 0; i + 1 < workerCount; ++i)
+    if (hasRange(tasks, i + 1))
+      claimAndRun(others[i], others[i].sequence.load(), 0);
   for (uint32_t left = pending.load(); left != 0;)
     left = pending.waitWhile(left, spinNanoseconds);
 }

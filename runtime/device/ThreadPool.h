@@ -2,8 +2,10 @@
 //
 // A pool belongs to one session; there is no global one. The calling thread is worker 0. A worker
 // waits for its next range by spinning for a bounded time and parks after it, so a decoding step
-// costs no system call per loop while an idle session costs no CPU. The range a worker gets depends
-// only on the task count and the number of workers.
+// costs no system call per loop while an idle session costs no CPU. The ranges depend only on the
+// task count and the number of workers. A range whose worker has not begun it when the caller has
+// finished its own is run by the caller: a worker that sleeps, or that a loaded machine has no CPU
+// for, delays nobody.
 #ifndef TERN_RUNTIME_DEVICE_THREADPOOL_H
 #define TERN_RUNTIME_DEVICE_THREADPOOL_H
 
@@ -40,7 +42,7 @@ private:
 
 class ThreadPool {
 public:
-  /// Runs tasks [first, last) as worker number `worker`.
+  /// Runs tasks [first, last) on worker number `worker`, which tells whose scratch memory to use.
   using Range = void (*)(void *context, uint32_t worker, int32_t first, int32_t last);
 
   /// Longest time a worker spins before it parks. Forks follow each other within microseconds
@@ -72,11 +74,15 @@ public:
 private:
   struct alignas(64) Worker { // a cache line each
     WaitWord sequence;        ///< grows by one for each range given
+    /// Equal to `sequence` once someone has taken the range, one less before.
+    std::atomic<uint32_t> claimed{0};
     pthread_t thread;
     ThreadPool *pool;
     uint32_t number;
   };
   static void *threadMain(void *worker);
+  bool claimAndRun(Worker &worker, uint32_t sequence, uint32_t runner);
+  bool hasRange(int32_t tasks, uint32_t worker) const;
   void stop();
 
   Block workerMemory;

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <gtest/gtest.h>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -15,17 +16,21 @@ using namespace tern::runtime;
 
 namespace {
 struct Counts {
-  explicit Counts(int32_t tasks)
-      : runs(new std::atomic<int>[size_t(tasks)]()), owner(size_t(tasks)) {}
+  struct Range {
+    uint32_t runner;
+    int32_t first, last;
+  };
+  explicit Counts(int32_t tasks) : runs(new std::atomic<int>[size_t(tasks)]()) {}
   std::unique_ptr<std::atomic<int>[]> runs;
-  std::vector<uint32_t> owner;
+  std::mutex mutex;
+  std::vector<Range> ranges;
 
   static void count(void *self, uint32_t worker, int32_t first, int32_t last) {
     Counts &counts = *static_cast<Counts *>(self);
-    for (int32_t task = first; task < last; ++task) {
+    for (int32_t task = first; task < last; ++task)
       ++counts.runs[size_t(task)];
-      counts.owner[size_t(task)] = worker;
-    }
+    const std::lock_guard lock(counts.mutex);
+    counts.ranges.push_back({worker, first, last});
   }
 };
 } // namespace
@@ -37,13 +42,16 @@ TEST(ThreadPool, RunsEachTaskOnceInFixedRanges) {
     for (int32_t tasks : {0, 1, 2, 3, 7, 8, 64, 1000}) {
       Counts counts(tasks ? tasks : 1);
       pool.run(tasks, Counts::count, &counts);
-      for (int32_t task = 0; task < tasks; ++task) {
+      for (int32_t task = 0; task < tasks; ++task)
         EXPECT_EQ(counts.runs[size_t(task)].load(), 1) << workers << " " << tasks << " " << task;
-        const uint32_t owner = counts.owner[size_t(task)];
-        if (tasks > 1) {
-          EXPECT_LE(ThreadPool::begin(tasks, owner, workers), task);
-          EXPECT_LT(task, ThreadPool::begin(tasks, owner + 1, workers));
-        }
+      EXPECT_EQ(counts.ranges.size(), size_t(std::min(tasks, int32_t(workers))));
+      for (const Counts::Range &range : counts.ranges) {
+        uint32_t owner = 0;
+        while (ThreadPool::begin(tasks, owner + 1, workers) <= range.first)
+          ++owner;
+        EXPECT_EQ(range.first, ThreadPool::begin(tasks, owner, workers));
+        EXPECT_EQ(range.last, ThreadPool::begin(tasks, owner + 1, workers));
+        EXPECT_TRUE(range.runner == owner || range.runner == 0) << "its worker or the caller";
       }
       EXPECT_EQ(ThreadPool::begin(tasks, workers, workers), tasks);
     }
