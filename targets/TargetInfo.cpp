@@ -1,6 +1,7 @@
 // The table of all targets, one part per family.
 #include "targets/TargetInfo.h"
 
+#include "targets/arm/Targets.h"
 #include "targets/x86/Targets.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
@@ -9,7 +10,11 @@ using namespace llvm;
 
 namespace tern {
 
-static std::vector<TargetInfo> allTargets() { return x86Targets(); }
+static std::vector<TargetInfo> allTargets() {
+  std::vector<TargetInfo> targets = x86Targets();
+  append_range(targets, armTargets());
+  return targets;
+}
 
 Expected<TargetInfo> lookupTarget(StringRef name) {
   if (name == "host")

@@ -18,10 +18,16 @@ struct TargetInfo {
   std::string triple;                ///< LLVM triple of the kernels
   std::string cpu;                   ///< LLVM target-cpu, e.g. "x86-64"
   std::vector<std::string> features; ///< exact list, LLVM spelling; checked by the runtime at load
+  std::vector<std::string>
+      settings;              ///< of LLVM's code generator, spelled as features; no CPU has them
   std::string halideTarget;  ///< what Halide is asked for, e.g. "x86-64-linux-avx2-fma-f16c-sse41"
   WeightLayout layout;       ///< how weights are packed
   unsigned vectorBytes = 32; ///< natural vector width
-  bool hasDot4 = false;      ///< a 4-way u8 x s8 dot product (vpdpbusd) exists
+  unsigned vectorRegisters = 16;
+  bool hasRounding = true;         ///< of floats to integral floats
+  bool hasFusedMultiplyAdd = true; ///< of floats
+  bool hasDot4 = false;            ///< an instruction adds four byte products to an i32 lane
+  bool dot4IsSigned = false; ///< its codes are i8 (sdot), else u8 (vpdpbusd); activations are i8
 };
 
 /// The named target ("host" picks the best this CPU has); the error lists the known names.

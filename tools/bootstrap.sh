@@ -5,7 +5,7 @@
 # interrupted and run again.
 #
 #   tools/bootstrap.sh build         what `make run` needs
-#   tools/bootstrap.sh build-tests   also what building the unit tests needs
+#   tools/bootstrap.sh build-tests   also what building the unit tests needs, for AArch64 too
 #   tools/bootstrap.sh test          also what running all tests needs (torch, llama.cpp: minutes, 6 GB)
 #   tools/bootstrap.sh lock          rewrites tools/requirements-*.txt from the .in files
 set -euo pipefail
@@ -22,6 +22,7 @@ BUILD_PACKAGES=(
 TEST_PACKAGES=(
   'libgtest-dev=1.12.*' 'libgmock-dev=1.12.*' 'libbenchmark-dev=1.7.*'
   "clang-format-22=$LLVM" "clang-tidy-22=$LLVM"
+  'g++-aarch64-linux-gnu=4:12.*' 'qemu-user-static=1:7.2*'
 )
 
 fail() {

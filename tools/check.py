@@ -1,8 +1,9 @@
 """Builds and runs every test, and ends with the line `N passed, N failed, N skipped`.
 
 Suites: unit (GoogleTest by ctest), sanitize (runtime and parsers under AddressSanitizer and UBSan), lit (IR and
-emitted kernels), pytest (end to end), style (formatting and static checks, one test each). --all adds the tests
-marked slow and clang-tidy. The Python references are installed while the project builds.
+emitted kernels), emulated (kernels for AArch64 under qemu), pytest (end to end), style (formatting and static checks,
+one test each). --all adds the tests marked slow and clang-tidy. The Python references are installed while the project
+builds.
 """
 
 from __future__ import annotations
@@ -118,6 +119,13 @@ def sanitize() -> Counts:
     return ctest("sanitize", BUILD / "asan", options)
 
 
+def emulated() -> Counts:
+    report = LOGS / "emulated.xml"
+    runner = f"qemu-aarch64-static {BUILD / 'aarch64' / 'bin' / 'kernel-runner'}"
+    command: list[str | Path] = [BUILD / "bin" / "kernels_test", "--gtest_filter=*aarch64*", f"--gtest_output=xml:{report}"]
+    return junit_suite("emulated", command, report, {"TERN_AARCH64_RUNNER": runner})
+
+
 def lit() -> Counts:
     report = LOGS / "lit.xml"
     command: list[str | Path] = [BUILD_ENV / "lit", "-j", str(JOBS), "--xunit-xml-output", report, "-v", "test/lit"]
@@ -167,7 +175,8 @@ def build() -> bool:
             [*nice, ROOT / "tools" / "bootstrap.sh", "test"], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
         command: list[str | Path] = [ROOT / "tools" / "build.sh", "release", "-DTERN_BUILD_TESTS=ON"]
-        built = subprocess.run(command, check=False, cwd=ROOT).returncode == 0
+        cross: list[str | Path] = [ROOT / "tools" / "build.sh", "aarch64", "tern", "kernel-runner"]
+        built = all(subprocess.run(one, check=False, cwd=ROOT).returncode == 0 for one in (command, cross))
         installed = references.wait() == 0
     if not installed:
         say(f"check: installing the references failed\n{tail(LOGS / 'bootstrap.log')}")
@@ -182,6 +191,7 @@ def main() -> int:
     suites: dict[str, Callable[[], Counts]] = {
         "unit": unit,
         "lit": lit,
+        "emulated": emulated,
         "pytest": lambda: pytest(arguments.all),
         "sanitize": sanitize,
         "style": lambda: style(arguments.all),

@@ -1,5 +1,5 @@
 #include "compiler/CodeGen/KernelCompiler.h"
-#include "HalideRuntime.h"
+#include "compiler/CodeGen/CompilerIdentity.h"
 #include "compiler/CodeGen/KernelWorker.h"
 #include "compiler/CodeGen/WorkerProcess.h"
 #include "compiler/Dialect/Tern/TernDialect.h"
@@ -8,8 +8,6 @@
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/Support/FileSystem.h"
-#include "llvm/Support/MemoryBuffer.h"
-#include "llvm/Support/SHA256.h"
 #include "llvm/Support/raw_ostream.h"
 #include <atomic>
 #include <chrono>
@@ -17,6 +15,7 @@
 #include <cstring>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 using namespace llvm;
 
@@ -27,16 +26,6 @@ constexpr std::pair<EmitKind, StringLiteral> emitKinds[] = {{EmitKind::Object, "
                                                             {EmitKind::Assembly, "asm"},
                                                             {EmitKind::LLVM, "llvm"},
                                                             {EmitKind::Stmt, "stmt"}};
-
-std::string hexDigest(ArrayRef<StringRef> parts) {
-  SHA256 hash;
-  for (StringRef part : parts) {
-    // Lengths keep ("a", "bc") and ("ab", "c") apart.
-    hash.update((Twine(part.size()) + ":").str());
-    hash.update(part);
-  }
-  return toHex(hash.final(), /*LowerCase=*/true);
-}
 
 /// The kernel as a module under the name `name`, without locations.
 std::string printKernel(KernelOp kernel, StringRef name) {
@@ -51,7 +40,7 @@ std::string printKernel(KernelOp kernel, StringRef name) {
 
 std::string describeTarget(const TargetInfo &target) {
   return join(ArrayRef{target.name, target.triple, target.cpu, join(target.features, ","),
-                       target.halideTarget, target.layout.id()},
+                       join(target.settings, ","), target.halideTarget, target.layout.id()},
               "\n");
 }
 
@@ -85,26 +74,18 @@ private:
   StringMap<size_t> jobOfKey;
   std::atomic<size_t> nextJob = 0;
   std::atomic<bool> failed = false;
-  std::mutex mutex; ///< guards callbacks and `done`
+  std::mutex mutex; ///< guards callbacks and what follows
   size_t done = 0;
+  bool warnedOfCache = false; ///< what keeps one kernel out keeps out all
 };
 
-// Whatever changes the generated code changes the executable that generates it.
 Error Compilation::identifyCompiler() {
   executable = options.workerExecutable;
   if (executable.empty()) {
     static const int anchor = 0;
     executable = sys::fs::getMainExecutable(nullptr, const_cast<int *>(&anchor));
   }
-  ErrorOr<std::unique_ptr<MemoryBuffer>> bytes = MemoryBuffer::getFile(executable, false, false);
-  if (!bytes)
-    return createStringError(bytes.getError(), "cannot read the compiler's executable '" +
-                                                   executable + "': " + bytes.getError().message());
-  std::string halideVersion = (Twine(HALIDE_VERSION_MAJOR) + "." + Twine(HALIDE_VERSION_MINOR) +
-                               "." + Twine(HALIDE_VERSION_PATCH))
-                                  .str();
-  compilerDigest = hexDigest({(*bytes)->getBuffer(), LLVM_VERSION_STRING, halideVersion});
-  return Error::success();
+  return compilerIdentity(executable).moveInto(compilerDigest);
 }
 
 size_t Compilation::addJob(KernelOp kernel) {
@@ -158,7 +139,7 @@ void Compilation::runJob(Job &job) {
   }
   std::lock_guard lock(mutex);
   ++done;
-  if (!warning.empty() && options.warn)
+  if (!warning.empty() && options.warn && !std::exchange(warnedOfCache, true))
     options.warn(warning);
   if (options.progress)
     options.progress(job.name, done, jobs.size());

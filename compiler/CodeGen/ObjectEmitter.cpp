@@ -2,6 +2,7 @@
 #include "compiler/CodeGen/FusedMultiplyAdd.h"
 #include "compiler/CodeGen/MemoryRoutines.h"
 #include "compiler/CodeGen/Placeholders.h"
+#include "compiler/CodeGen/RoundingExpansion.h"
 #include "compiler/CodeGen/Shim.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Bitcode/BitcodeReader.h"
@@ -25,6 +26,8 @@ std::string featureString(const TargetInfo &target) {
   std::vector<std::string> signedFeatures;
   for (const std::string &feature : target.features)
     signedFeatures.push_back("+" + feature);
+  for (const std::string &setting : target.settings)
+    signedFeatures.push_back("+" + setting);
   return join(signedFeatures, ",");
 }
 
@@ -125,7 +128,7 @@ Expected<Function *> Emitter::linkVariant(const KernelVariant &variant, size_t n
     value.setLinkage(&value == function ? GlobalValue::ExternalLinkage
                                         : GlobalValue::InternalLinkage);
   }
-  if (variant.fuseMultiplyAdd && is_contained(target.features, "fma"))
+  if (variant.fuseMultiplyAdd && target.hasFusedMultiplyAdd)
     for (Function &defined : source)
       fuseMultiplyAdd(defined);
   if (Linker::linkModules(*module, std::move(*parsed)))
@@ -211,6 +214,8 @@ Expected<std::string> Emitter::run(EmitKind kind) {
     return error;
   if (Error error = expandPlaceholders(*module, target))
     return error;
+  if (!target.hasRounding)
+    expandRounding(*module);
   StripDebugInfo(*module);
   setFunctionAttributes();
   if (Error error = verify())

@@ -1,4 +1,5 @@
-// Quantization of activations to int8 with one scale per group of a row.
+// Quantization of activations to int8 with one scale per group of a row. A group with a NaN has the
+// scale NaN, one with an infinity an infinite scale: neither passes for a number.
 #include "compiler/Kernels/KernelBuilder.h"
 
 using namespace mlir;
@@ -20,16 +21,19 @@ llvm::Error buildEncode(KernelBuilder &builder, EncodeOp op) {
   Halide::Var lane = builder.lane, group = builder.group, row = builder.row;
   auto &stages = builder.stages().rowStages;
 
+  // Magnitudes compare like their bits, in which a NaN is above every number: it becomes the scale,
+  // and whatever is computed from the group is NaN too. A maximum of floats could lose it.
   Func scale("scale");
   Func peaks("peaks");
   Halide::RDom tiles(0, groupSize / tile, "groupTiles");
-  peaks(lane, group, row) = 0.0f;
+  peaks(lane, group, row) = 0;
   Expr magnitude = Halide::abs(x.at({lane, group * (groupSize / tile) + tiles, row}));
-  peaks(lane, group, row) = Halide::max(peaks(lane, group, row), magnitude);
+  peaks(lane, group, row) =
+      Halide::max(peaks(lane, group, row), Halide::reinterpret<int32_t>(magnitude));
   stages.push_back({peaks, tile, false, scale, group});
   Func peak = foldLanes(
       builder, peaks, "peaks", [](Expr a, Expr b) { return Halide::max(a, b); }, scale, group);
-  scale(group, row) = peak(0, group, row) / 127.0f;
+  scale(group, row) = Halide::reinterpret<float>(peak(0, group, row)) / 127.0f;
   stages.push_back({scale});
 
   Func codes("codes");

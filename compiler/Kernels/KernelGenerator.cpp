@@ -2,7 +2,7 @@
 #include "compiler/Kernels/KernelGenerator.h"
 
 #include "compiler/Kernels/KernelBuilder.h"
-#include "targets/x86/Schedule.h"
+#include "targets/cpu/Schedule.h"
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/Support/FileSystem.h"
@@ -38,7 +38,7 @@ DimSymbol rowSymbolOf(KernelOp kernel) {
 using Scheduler = void (*)(KernelStages &, const TargetInfo &);
 
 Scheduler schedulerOf(llvm::StringRef family) {
-  return llvm::StringSwitch<Scheduler>(family).Case("x86", scheduleX86).Default(nullptr);
+  return llvm::StringSwitch<Scheduler>(family).Cases({"x86", "arm"}, scheduleCpu).Default(nullptr);
 }
 
 // Halide addresses within a buffer by i32 unless told otherwise.

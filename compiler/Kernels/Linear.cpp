@@ -62,13 +62,16 @@ private:
   Expr byte(const Expr &i, const Expr &line, const Expr &g) {
     return weight.codes(i, lane, line, part, g, tile);
   }
-  /// The code of one plane as u8.
+  /// The code of one plane as u8, or as i8 where Dot4 takes signed codes.
   Expr code(const Expr &i, const Expr &plane, const Expr &line, const Expr &g) {
     int bits = int(weight.encoding.codeBits());
+    const bool isSigned = stages.form == DotForm::Dot4 && builder.target().dot4IsSigned;
     if (bits == 8)
-      return byte(i, line, g) ^ Halide::cast<uint8_t>(0x80); // offset 128
+      return isSigned ? Halide::reinterpret<int8_t>(byte(i, line, g))
+                      : byte(i, line, g) ^ Halide::cast<uint8_t>(0x80); // offset 128
     Expr shifted = byte(i, line, g) >> Halide::cast<uint8_t>(plane * bits);
-    return shifted & Halide::cast<uint8_t>((1 << bits) - 1);
+    Expr unsignedCode = shifted & Halide::cast<uint8_t>((1 << bits) - 1);
+    return isSigned ? Halide::reinterpret<int8_t>(unsignedCode) : unsignedCode;
   }
   Expr activation(const ActValue &x, const Expr &i, const Expr &plane, const Expr &line,
                   const Expr &g) {
@@ -94,7 +97,8 @@ void LinearBuilder::chooseForm(bool hasSums) {
   bool int8 = weight.encoding.codes == CodeKind::Int8;
   // Signed codes become unsigned by an offset, which the activations' sums take out again. One row
   // is bound by memory, and there the wider form is faster (22 against 16 to 20 GB/s).
-  if (int8 && (builder.rowRange().single() || !builder.target().hasDot4 || !hasSums))
+  if (int8 && !builder.target().dot4IsSigned &&
+      (builder.rowRange().single() || !builder.target().hasDot4 || !hasSums))
     stages.form = DotForm::Widened16;
   else
     stages.form = builder.target().hasDot4 ? DotForm::Dot4 : DotForm::PairSum16;
@@ -106,7 +110,8 @@ void LinearBuilder::groupedSum(const ActValue &x) {
   stages.lines = int(weight.linesPerGroup());
   int groupSize = int(weight.encoding.groupSize);
   int zero = weight.encoding.zero();
-  if (weight.encoding.codes == CodeKind::Int8 && stages.form == DotForm::Dot4)
+  if (weight.encoding.codes == CodeKind::Int8 && stages.form == DotForm::Dot4 &&
+      !builder.target().dot4IsSigned)
     zero = 128;
   Expr start = 0;
   if (zero != 0) {
@@ -118,7 +123,7 @@ void LinearBuilder::groupedSum(const ActValue &x) {
   stages.dot = Func("dot");
   switch (stages.form) {
   case DotForm::Dot4:
-    if (builder.rowRange().single() && stages.planes > 1)
+    if (builder.rowRange().single() && stages.planes > 1 && !builder.target().dot4IsSigned)
       dot4InPlace(x, start);
     else
       dot4(x, start);

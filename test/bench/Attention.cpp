@@ -6,32 +6,15 @@
 // Decode walks through enough slots that keys and values come from memory; the figure is bytes of
 // keys and values per second of this thread's processor time. Prefill is 64 rows on one slot.
 // Medians; the machine may be busy, so look at the ratio to the plain read.
+#include "test/bench/Timing.h"
 #include "test/unit/kernels/AttentionCache.h"
 
 #include <cstdio>
 #include <cstring>
-#include <ctime>
-#include <functional>
 
 using namespace tern;
 
 namespace {
-
-double seconds(const std::function<void()> &body) {
-  auto now = [] {
-    timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return double(t.tv_sec) + 1e-9 * double(t.tv_nsec);
-  };
-  double start = now();
-  body();
-  return now() - start;
-}
-
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + long(values.size() / 2), values.end());
-  return values[values.size() / 2];
-}
 
 std::string kernelText(const Geometry &g) {
   std::string rows = "tensor<?xi32>", dim = " {tern.dim = \"T\"}",

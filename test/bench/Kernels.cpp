@@ -7,13 +7,12 @@
 // copy that fits the second-level cache (L2); T = 64 is prefill; the second line shows how the time
 // of a call with weights from memory grows with T. Medians of alternating runs; the machine may be
 // busy, so look at the ratio to the plain read rather than at the figures.
+#include "test/bench/Timing.h"
 #include "test/unit/kernels/KernelHarness.h"
 
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
-#include <ctime>
-#include <functional>
 #include <random>
 #include <sys/mman.h>
 
@@ -47,23 +46,6 @@ std::string kernelText(const Format &f, Shape s) {
   return "tern.kernel @linear(%x: " + x + " {tern.dim = \"T\"}, %w: " + weight + ") -> " + y +
          " {\n  %y = tern.linear %x, %w : " + x + ", " + weight + " -> " + y +
          "\n  tern.yield %y : " + y + "\n}\n";
-}
-
-/// Of this thread's processor time: other processes' turns do not count.
-double seconds(const std::function<void()> &body) {
-  auto now = [] {
-    timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return double(t.tv_sec) + 1e-9 * double(t.tv_nsec);
-  };
-  double start = now();
-  body();
-  return now() - start;
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 /// Anonymous memory with 4 KB pages, as a mapped artifact has them.

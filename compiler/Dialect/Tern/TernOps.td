@@ -126,7 +126,7 @@ def Tern_EncodeOp : Tern_PureOp<"encode"> {
   let summary = "quantize activations to int8";
   let description = [{
     Per group of a row: scale = max|x| / 127, code = round-half-even(x / scale), clamped to -127..127; an all-zero
-    group has scale 0 and codes 0.
+    group has scale 0 and codes 0. A NaN makes the group's scale NaN and its codes 0, an infinity the scale infinite.
 
     ```mlir
     %q = tern.encode %x : tensor<?x64xf32> -> tensor<?x64xf32, #tern.act<group = 32, sums = 32>>

@@ -13,12 +13,12 @@
 // AVX2: embed_0: {{.*}}vcvtph2ps=4
 // AVX512: embed_0: {{.*}}vcvtph2ps=2
 
-// Sum of squares, then the largest magnitude, then the codes: rounding, clamping, packing.
+// Sum of squares, then the largest magnitude (as an integer), then the codes: rounding, clamping, packing.
 // AVX2: rms_norm_encode_0: {{.*}}vaddps=4 vmovaps=4 vmulps=4
-// AVX2: rms_norm_encode_0: {{.*}}vmaxps=4 vmulps=8
+// AVX2: rms_norm_encode_0: {{.*}}vmulps=8 vpmaxsd=4
 // AVX2: rms_norm_encode_0: {{.*}}vpackssdw=4 vpacksswb=4 {{.*}}vroundps=4
 // AVX512: rms_norm_encode_0: {{.*}}vaddps=2 vmovaps=2 vmulps=2
-// AVX512: rms_norm_encode_0: {{.*}}vmaxps=2 vmulps=4
+// AVX512: rms_norm_encode_0: {{.*}}vmulps=4 vpmaxsd=2
 // AVX512: rms_norm_encode_0: {{.*}}vpmovdb=2 {{.*}}vrndscaleps=2
 
 // Keys and values are rounded to half precision a vector at a time.

@@ -13,10 +13,31 @@
 #include "llvm/TargetParser/Host.h"
 #include "gtest/gtest.h"
 #include <algorithm>
+#include <cstdlib>
+#include <optional>
 #include <sys/mman.h>
 #include <unistd.h>
 
 namespace tern {
+
+/// The target as this CPU can run it: itself, or for AVX-VNNI the same instructions in the encoding
+/// of AVX-512.
+static std::optional<TargetInfo> nativeForm(TargetInfo target) {
+  static const llvm::StringMap<bool> cpu = llvm::sys::getHostCPUFeatures();
+  if (llvm::is_contained(target.features, "avxvnni") && !cpu.lookup("avxvnni")) {
+    llvm::erase(target.features, "avxvnni");
+    llvm::append_range(target.features, std::vector<std::string>{"avx512vl", "avx512vnni"});
+  }
+  if (llvm::all_of(target.features, [](const std::string &f) { return cpu.lookup(f); }))
+    return target;
+  return std::nullopt;
+}
+
+/// The command that runs this target's kernels elsewhere, or "".
+static std::string runnerOf(const TargetInfo &target) {
+  const char *command = target.family == "arm" ? std::getenv("TERN_AARCH64_RUNNER") : nullptr;
+  return command ? command : "";
+}
 
 GuardedBuffer::GuardedBuffer(size_t size) : bytes(size) {
   size_t page = size_t(sysconf(_SC_PAGESIZE));
@@ -55,18 +76,25 @@ void TestKernel::compile(const std::string &text, const std::string &targetName)
                       mlir::func::FuncDialect>();
   auto module = mlir::parseSourceString<mlir::ModuleOp>(text, &context);
   ASSERT_TRUE(bool(module)) << text;
-  auto target = lookupTarget(targetName);
-  ASSERT_TRUE(bool(target)) << llvm::toString(target.takeError());
+  auto named = lookupTarget(targetName);
+  ASSERT_TRUE(bool(named)) << llvm::toString(named.takeError());
+  std::optional<TargetInfo> native = nativeForm(*named);
+  const TargetInfo &target = native ? *native : *named;
+  fusedMultiplyAdd = target.hasFusedMultiplyAdd;
   KernelOp kernel = *module->getOps<KernelOp>().begin();
-  auto generated = generateKernel(kernel, *target);
+  auto generated = generateKernel(kernel, target);
   ASSERT_TRUE(bool(generated)) << llvm::toString(generated.takeError()) << "\n" << text;
-  auto object = emitKernelCode(*generated, *target);
+  auto object = emitKernelCode(*generated, target);
   ASSERT_TRUE(bool(object)) << llvm::toString(object.takeError()) << "\n" << text;
   signature = generated->signature;
   auto linked = linkImage({{*object, signature.name}});
   ASSERT_TRUE(bool(linked)) << llvm::toString(linked.takeError());
-  image = std::make_unique<LoadedImage>(linked->bytes);
-  function = image->entry(linked->entries[0]);
+  if (native) {
+    image = std::make_unique<LoadedImage>(linked->bytes);
+    function = image->entry(linked->entries[0]);
+  } else {
+    remote = std::make_unique<RemoteKernel>(runnerOf(target), linked->bytes, linked->entries[0]);
+  }
   ready = true;
 }
 
@@ -85,22 +113,25 @@ void TestKernel::run(std::vector<GuardedBuffer> &buffers, int tokens, int wanted
   integers[TERN_INT_TOKENS] = tokens;
   integers[TERN_INT_WANTED] = wanted;
   integers[TERN_INT_BLOCKS_PER_SLOT] = blocksPerSlot;
-  GuardedBuffer scratch(signature.scratchBytes);
-  TernArgs args{pointers.data(), integers, signature.scratchBytes ? scratch.data() : nullptr};
   int tasks = int(signature.tasks.at(tokens, wanted));
   int step = chunk ? chunk : std::max(tasks, 1);
+  if (remote) {
+    std::vector<std::span<uint8_t>> spans;
+    for (GuardedBuffer &buffer : buffers)
+      spans.emplace_back(buffer.data(), buffer.size());
+    return remote->run(spans, integers, signature.scratchBytes, tasks, step);
+  }
+  GuardedBuffer scratch(signature.scratchBytes);
+  TernArgs args{pointers.data(), integers, signature.scratchBytes ? scratch.data() : nullptr};
   for (int first = 0; first < tasks; first += step)
     function(&args, first, std::min(tasks, first + step));
 }
 
 std::vector<std::string> runnableTargets() {
-  llvm::StringMap<bool> cpu = llvm::sys::getHostCPUFeatures();
   std::vector<std::string> names;
-  for (const std::string &name : listTargets()) {
-    auto target = lookupTarget(name);
-    if (llvm::all_of(target->features, [&](const std::string &f) { return cpu.lookup(f); }))
+  for (const std::string &name : listTargets())
+    if (auto target = lookupTarget(name); nativeForm(*target) || !runnerOf(*target).empty())
       names.push_back(name);
-  }
   return names;
 }
 

@@ -5,6 +5,8 @@
 
 #include "compiler/Kernels/KernelSignature.h"
 #include "test/unit/codegen/LoadedImage.h"
+#include "test/unit/kernels/RemoteKernel.h"
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -41,24 +43,35 @@ public:
   TestKernel(const std::string &text, const std::string &target) { compile(text, target); }
   bool ready = false;
   KernelSignature signature;
-  int blocksPerSlot = 0; ///< row stride of the block table
+  bool fusedMultiplyAdd = true; ///< products and sums of floats are rounded once
+  int blocksPerSlot = 0;        ///< row stride of the block table
 
   /// One buffer per argument, sized for `tokens` and `wanted` rows.
   std::vector<GuardedBuffer> makeBuffers(int tokens, int wanted = 0) const;
   /// All tasks, in ranges of `chunk` tasks (0: one range).
   void run(std::vector<GuardedBuffer> &buffers, int tokens, int wanted = 0, int chunk = 0) const;
-  /// The entry itself, for callers with buffers of their own.
+  /// The entry itself, for callers with buffers of their own; null for a kernel that runs
+  /// elsewhere.
   TernKernelFunction entry() const { return function; }
 
 private:
   void compile(const std::string &text, const std::string &target);
 
-  std::unique_ptr<LoadedImage> image;
+  std::unique_ptr<LoadedImage> image;   ///< on this machine,
+  std::unique_ptr<RemoteKernel> remote; ///< or elsewhere
   TernKernelFunction function = nullptr;
 };
 
-/// The targets this CPU can run.
+/// The targets whose kernels this CPU can run (x86_64-avxvnni re-encoded for AVX-512), and those
+/// for which an environment variable names a command that runs kernel-runner:
+/// TERN_AARCH64_RUNNER="qemu-aarch64 kernel-runner".
 std::vector<std::string> runnableTargets();
+
+/// A target's name as GoogleTest takes it: "x86_64_avx2".
+inline std::string testName(std::string target) {
+  std::replace(target.begin(), target.end(), '-', '_');
+  return target;
+}
 
 } // namespace tern
 #endif

@@ -86,7 +86,8 @@ int largestCode(CodeKind kind) {
 
 class LinearCase {
 public:
-  LinearCase(const Layer &layer, Fill fill, unsigned seed) : l(layer), fill(fill), random(seed) {
+  LinearCase(const Layer &layer, Fill fill, bool fused, unsigned seed)
+      : l(layer), fill(fill), fused(fused), random(seed) {
     makeWeights();
   }
   void pack(uint8_t *bytes) const;
@@ -105,6 +106,7 @@ private:
 
   const Layer &l;
   Fill fill;
+  bool fused;
   mutable std::mt19937 random;
   Weights w;
 };
@@ -216,7 +218,8 @@ float LinearCase::dot(int t, int part, int n) const {
   float sum = 0;
   if (l.desc.isFloat()) {
     for (int k = 0; k < l.k; ++k)
-      sum = std::fma(w.values[row * l.k + k], x[size_t(t) * l.k + k], sum);
+      sum = fused ? std::fma(w.values[row * l.k + k], x[size_t(t) * l.k + k], sum)
+                  : sum + w.values[row * l.k + k] * x[size_t(t) * l.k + k];
     return sum;
   }
   int size = int(l.desc.groupSize);
@@ -260,7 +263,7 @@ void fillRows(GuardedBuffer &buffer, const std::vector<T> &values, size_t rowEle
 
 /// Runs one case with `t` rows in buffers for `capacity` rows and compares every bit.
 void check(const TestKernel &kernel, const Layer &l, Fill fill, int t, int capacity, int chunk) {
-  LinearCase data(l, fill, unsigned(t * 1000 + l.rows * 10 + l.k));
+  LinearCase data(l, fill, kernel.fusedMultiplyAdd, unsigned(t * 1000 + l.rows * 10 + l.k));
   data.makeInputs(t);
   std::vector<GuardedBuffer> buffers = kernel.makeBuffers(capacity);
   size_t next = 0;
@@ -386,8 +389,8 @@ INSTANTIATE_TEST_SUITE_P(Kernels, Linear,
                          testing::Combine(testing::ValuesIn(runnableTargets()),
                                           testing::ValuesIn(layers())),
                          [](const auto &info) {
-                           std::string target = std::get<0>(info.param).substr(7);
-                           return target + "_" + std::get<1>(info.param).name;
+                           return testName(std::get<0>(info.param)) + "_" +
+                                  std::get<1>(info.param).name;
                          });
 
 // The rows of R are those of the wanted logits.
@@ -399,7 +402,7 @@ TEST(LinearRows, FollowTheWantedRows) {
     TestKernel kernel(text, target);
     if (!kernel.ready)
       return;
-    LinearCase data(layer, Fill::Random, 1);
+    LinearCase data(layer, Fill::Random, kernel.fusedMultiplyAdd, 1);
     data.makeInputs(3);
     std::vector<GuardedBuffer> buffers = kernel.makeBuffers(/*tokens=*/64, /*wanted=*/3);
     fillRows(buffers[0], data.x, 16, 32);

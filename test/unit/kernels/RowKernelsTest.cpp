@@ -205,6 +205,34 @@ TEST_P(RowKernels, EncodeDenormals) {
   }
 }
 
+// A NaN anywhere shows in the scale, so that a linear layer cannot turn it into a number.
+TEST_P(RowKernels, EncodeKeepsNaNAndInfinity) {
+  std::string type = actType({64, 32, 32});
+  TestKernel kernel("tern.kernel @encode(%x: tensor<?x64xf32> {tern.dim = \"T\"}) -> " + type +
+                        " {\n  %q = tern.encode %x : tensor<?x64xf32> -> " + type +
+                        "\n  tern.yield %q : " + type + "\n}\n",
+                    target());
+  if (!kernel.ready)
+    return;
+  for (float bad : {NAN, -NAN, INFINITY, -INFINITY})
+    for (int at : {0, 1, 15, 16, 31}) {
+      std::vector<float> x = randomFloats(64, 8);
+      x[size_t(at)] = bad;
+      std::vector<GuardedBuffer> buffers = kernel.makeBuffers(1);
+      fillRows(buffers[0], x, 64);
+      kernel.run(buffers, 1);
+      const float *scales = buffers[2].as<float>();
+      if (std::isnan(bad))
+        EXPECT_TRUE(std::isnan(scales[0])) << at;
+      else
+        EXPECT_TRUE(std::isinf(scales[0]) && scales[0] > 0) << at;
+      const Quantized want = quantize(x.data() + 32, 32, 32, 32);
+      EXPECT_EQ(scales[1], want.scales[0]) << "the other group";
+      for (int i = 0; i < 32; ++i)
+        EXPECT_EQ(int(buffers[1].as<int8_t>()[32 + i]), int(want.codes[size_t(i)]));
+    }
+}
+
 TEST_P(RowKernels, GatherNormEncode) {
   std::string act = "tensor<?x64xf32, #tern.act<group = 32, sums = 32>>";
   TestKernel kernel(replaceAll(R"(
@@ -423,6 +451,6 @@ TEST_P(RowKernels, Embed) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Kernels, RowKernels, testing::ValuesIn(runnableTargets()),
-                         [](const auto &info) { return info.param.substr(7); });
+                         [](const auto &info) { return testName(info.param); });
 
 } // namespace

@@ -1,10 +1,10 @@
-// Attention on x86-64: everything of one task lies on the stack; the two inner loops keep their
+// Attention on CPUs: everything of one task lies on the stack; the two inner loops keep their
 // sums in registers.
 //
 //   scores   for each tile of 16 keys: [query heads] x 16 sums over the head's elements
 //   values   for each cache block of 64 positions: [query heads] x [elements] sums over positions
 // How many query heads and elements one pass takes follows from the number of vector registers.
-#include "targets/x86/AttentionSchedule.h"
+#include "targets/cpu/AttentionSchedule.h"
 
 #include "llvm/ADT/bit.h"
 #include <algorithm>
@@ -38,8 +38,8 @@ class AttentionSchedule {
 public:
   AttentionSchedule(AttentionStages &stages, const TargetInfo &target)
       : s(stages), width(int(target.vectorBytes) / 4),
-        // Sums that fit in the registers beside operands: 16 ymm, 32 zmm.
-        sumVectors(target.vectorBytes >= 64 ? 20 : 10) {}
+        // Sums that fit in the registers beside operands.
+        sumVectors(target.vectorRegisters >= 32 ? 20 : 10) {}
 
   void run() {
     outer();
@@ -161,11 +161,11 @@ void AttentionSchedule::values() {
 
 } // namespace
 
-void scheduleAttentionX86(AttentionStages &stages, const TargetInfo &target) {
+void scheduleAttentionCpu(AttentionStages &stages, const TargetInfo &target) {
   AttentionSchedule(stages, target).run();
 }
 
-void scheduleKvStoreX86(KernelStages &stages, Func rowOutput, const TargetInfo &target) {
+void scheduleKvStoreCpu(KernelStages &stages, Func rowOutput, const TargetInfo &target) {
   int width = int(target.vectorBytes) / 4;
   for (KvStoreStages &store : stages.kvStores) {
     // One store per lane for keys: a row's elements lie 16 apart.

@@ -1,10 +1,10 @@
-// Schedules on x86-64: what is computed where, and which loops become vectors.
+// Schedules on CPUs: what is computed where, and which loops become vectors.
 //
 // Kernels over rows: one loop over rows shared by all outputs, everything computed inside it.
 // Linear layers: one loop over tiles of 32 outputs; see scheduleLinear.
-#include "targets/x86/Schedule.h"
+#include "targets/cpu/Schedule.h"
 
-#include "targets/x86/AttentionSchedule.h"
+#include "targets/cpu/AttentionSchedule.h"
 
 using Halide::Func;
 using Halide::LoopLevel;
@@ -201,10 +201,10 @@ void Schedule::widened16(LinearStages &s, const LoopLevel &oneGroup) {
 
 } // namespace
 
-void scheduleX86(KernelStages &stages, const TargetInfo &target) {
+void scheduleCpu(KernelStages &stages, const TargetInfo &target) {
   for (AttentionStages &attention : stages.attentions)
-    scheduleAttentionX86(attention, target);
-  scheduleKvStoreX86(stages, stages.outputs.empty() ? Func() : stages.outputs.front().func, target);
+    scheduleAttentionCpu(attention, target);
+  scheduleKvStoreCpu(stages, stages.outputs.empty() ? Func() : stages.outputs.front().func, target);
   if (stages.outputs.empty())
     return;
   Schedule schedule(stages, target);

@@ -1,0 +1,8 @@
+# Cross-compiles the runtime for AArch64 Linux with Debian's compiler (package g++-aarch64-linux-gnu). Programs are
+# static, so that the emulator (package qemu-user-static) needs no foreign libraries.
+set(CMAKE_SYSTEM_NAME Linux)
+set(CMAKE_SYSTEM_PROCESSOR aarch64)
+set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
+set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++)
+set(CMAKE_EXE_LINKER_FLAGS_INIT -static)
+set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64-static)
