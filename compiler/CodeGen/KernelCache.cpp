@@ -17,6 +17,9 @@ namespace tern {
 namespace {
 
 constexpr StringLiteral extension = ".kernel";
+constexpr StringLiteral partialExtension = ".partial";
+/// A temporary of this age was left by a compiler that was killed.
+constexpr std::chrono::hours abandonedAfter(1);
 constexpr size_t digestBytes = 32;
 
 std::array<uint8_t, digestBytes> digestOf(StringRef bytes) {
@@ -88,7 +91,8 @@ Error KernelCache::store(StringRef key, StringRef payload) const {
     return createStringError(code, "cannot write the kernel cache entry " + path + ": " +
                                        code.message() + "; set TERN_CACHE_DIR to another place");
   };
-  Expected<sys::fs::TempFile> temporary = sys::fs::TempFile::create(path + ".%%%%%%%%.partial");
+  Expected<sys::fs::TempFile> temporary =
+      sys::fs::TempFile::create(path + ".%%%%%%%%" + partialExtension);
   if (!temporary)
     return failed(errorToErrorCode(temporary.takeError()));
   auto digest = digestOf(payload);
@@ -117,8 +121,13 @@ void KernelCache::trim() const {
   for (sys::fs::directory_iterator it(directory, code), end; !code && it != end;
        it.increment(code)) {
     ErrorOr<sys::fs::basic_file_status> status = it->status();
-    // A file of another extension is a compiler's temporary, or not ours.
-    if (!status || sys::path::extension(it->path()) != extension)
+    if (!status)
+      continue;
+    StringRef name = sys::path::filename(it->path());
+    if (name.ends_with(partialExtension) && name.contains(extension) &&
+        status->getLastModificationTime() + abandonedAfter < std::chrono::system_clock::now())
+      sys::fs::remove(it->path());
+    if (!name.ends_with(extension))
       continue;
     entries.push_back({it->path(), status->getSize(), status->getLastModificationTime()});
     total += entries.back().size;

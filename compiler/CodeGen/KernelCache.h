@@ -30,7 +30,8 @@ public:
   /// Stores `payload` under `key`. A failure leaves the cache as it was and can be ignored.
   llvm::Error store(llvm::StringRef key, llvm::StringRef payload) const;
 
-  /// Removes the entries used longest ago until the rest fits the limit.
+  /// Removes the entries used longest ago until the rest fits the limit, and temporaries that
+  /// killed compilers left.
   void trim() const;
 
   bool isEnabled() const { return !directory.empty(); }

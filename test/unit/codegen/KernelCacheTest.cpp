@@ -120,6 +120,20 @@ TEST_F(KernelCacheTest, TrimRemovesTheLongestUnused) {
     EXPECT_TRUE(cache.load(key)) << key;
 }
 
+TEST_F(KernelCacheTest, TrimRemovesWhatKilledCompilersLeft) {
+  const std::string old = directory + "/aa.kernel.12345678.partial";
+  const std::string fresh = directory + "/bb.kernel.12345678.partial";
+  const std::string foreign = directory + "/notes.partial";
+  for (const std::string &path : {old, fresh, foreign})
+    std::ofstream(path) << "half";
+  for (const std::string &path : {old, foreign})
+    fs::last_write_time(path, fs::file_time_type::clock::now() - std::chrono::hours(2));
+  KernelCache(directory).trim();
+  EXPECT_FALSE(fs::exists(old));
+  EXPECT_TRUE(fs::exists(fresh)) << "a compiler may be writing it";
+  EXPECT_TRUE(fs::exists(foreign));
+}
+
 TEST_F(KernelCacheTest, AnEmptyDirectoryNameDisablesIt) {
   KernelCache cache("");
   storeOrFail(cache, "aa", "x");
