@@ -1,6 +1,7 @@
 // Parsing of --quantize.
 #include "compiler/Transforms/QuantizationPolicy.h"
 
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringExtras.h"
 
@@ -61,13 +62,12 @@ Expected<QuantizationPolicy> QuantizationPolicy::parse(StringRef text) {
 }
 
 std::optional<EncodingDesc> QuantizationPolicy::encodingFor(StringRef weight) const {
-  std::optional<EncodingDesc> encoding = plain;
-  for (const Rule &rule : rules)
+  for (const Rule &rule : reverse(rules))
     if (rule.glob.match(weight)) {
       rule.used = true;
-      encoding = rule.encoding;
+      return rule.encoding;
     }
-  return encoding;
+  return plain;
 }
 
 std::vector<std::string> QuantizationPolicy::unusedPatterns() const {

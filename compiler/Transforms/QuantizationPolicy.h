@@ -19,7 +19,8 @@ public:
   /// The encoding for a weight, nullopt to keep its own.
   std::optional<EncodingDesc> encodingFor(llvm::StringRef weight) const;
 
-  /// Patterns that matched no weight so far: a likely typing error.
+  /// Patterns that have decided no weight so far, for lack of a match or because later ones match
+  /// too: a likely typing error.
   std::vector<std::string> unusedPatterns() const;
 
 private:

@@ -103,7 +103,8 @@ struct Quantize : tern::impl::TernQuantizeBase<Quantize> {
       return signalPassFailure();
     for (const std::string &pattern : rules->unusedPatterns()) {
       module.emitError() << "quantization pattern '" << pattern
-                         << "' matches no weight; weights are named as in the input file, e.g. '"
+                         << "' decides no weight: it matches none, or later patterns match "
+                            "them all; weights are named as in the input file, e.g. '"
                          << (matrices.empty() ? StringRef("blk.0.ffn_up.weight")
                                               : matrices.front().getWeight())
                          << "'";

@@ -2,6 +2,7 @@
 #include "compiler/Import/GGUF/GGUFConfig.h"
 
 #include "compiler/Encoding/BlockFormat.h"
+#include "llvm/ADT/StringSet.h"
 #include <cmath>
 
 using namespace llvm;
@@ -14,16 +15,21 @@ constexpr uint64_t largestSize = INT32_MAX;
 constexpr uint64_t largestLayers = 4096;
 constexpr uint64_t largestHead = 65536;
 
-// Reads typed keys; the first failure is kept and stands for all.
+// Keys that say nothing about the result, or nothing that the tensors do not say too.
+constexpr const char *keysWithoutEffect[] = {
+    "vocab_size", "tensor_data_layout", "rope.scaling.finetuned",
+    "rope.scaling.original_context_length", "expert_used_count"};
+
+// Reads typed keys of the architecture; the first failure is kept and stands for all.
 class Keys {
 public:
   Keys(const gguf::File &file, StringRef architecture)
       : file(file), path(file.parts()[0].path), prefix(architecture.str() + ".") {}
 
-  bool has(const char *name) const { return file.find(prefix + name); }
+  bool has(const char *name) { return find(name); }
 
   uint64_t required(const char *name, uint64_t smallest, uint64_t largest) {
-    const gguf::Value *value = file.find(prefix + name);
+    const gguf::Value *value = find(name);
     if (!value) {
       fail(name, "is missing");
       return smallest;
@@ -36,7 +42,7 @@ public:
   }
 
   double positive(const char *name, double otherwise) {
-    const gguf::Value *value = file.find(prefix + name);
+    const gguf::Value *value = find(name);
     if (!value)
       return otherwise;
     std::optional<double> number = value->asDouble();
@@ -49,7 +55,7 @@ public:
 
   // A scalar for all layers, or an array with one entry per layer.
   std::vector<uint64_t> perLayer(const char *name, uint64_t layers, uint64_t largest) {
-    const gguf::Value *value = file.find(prefix + name);
+    const gguf::Value *value = find(name);
     std::vector<uint64_t> result(layers, 1);
     if (!value || !value->isArray()) {
       result.assign(layers, required(name, 1, largest));
@@ -64,7 +70,7 @@ public:
   }
 
   std::string text(const char *name) {
-    const gguf::Value *value = file.find(prefix + name);
+    const gguf::Value *value = find(name);
     if (!value)
       return "";
     std::optional<std::string_view> string = value->asString();
@@ -74,7 +80,7 @@ public:
   }
 
   bool flag(const char *name, bool otherwise) {
-    const gguf::Value *value = file.find(prefix + name);
+    const gguf::Value *value = find(name);
     if (!value)
       return otherwise;
     std::optional<bool> truth = value->asBool();
@@ -87,9 +93,23 @@ public:
     if (message.empty())
       message = (path + ": metadata key '" + prefix + name + "' " + what).str();
   }
+  /// Keys of the architecture that nobody has asked for: they may change the result.
+  std::vector<std::string> unread() const {
+    std::vector<std::string> result;
+    for (const gguf::Entry &entry : file.metadata())
+      if (StringRef name = entry.key; name.consume_front(prefix) && !asked.contains(name) &&
+                                      !is_contained(keysWithoutEffect, name))
+        result.push_back(std::string(entry.key));
+    return result;
+  }
   Error takeError() { return message.empty() ? Error::success() : createStringError(message); }
 
 private:
+  const gguf::Value *find(StringRef name) {
+    asked.insert(name);
+    return file.find((Twine(prefix) + name).str());
+  }
+
   uint64_t checked(const char *name, const gguf::Value &value, std::optional<uint64_t> number,
                    uint64_t smallest, uint64_t largest) {
     if (number && *number >= smallest && *number <= largest)
@@ -101,6 +121,7 @@ private:
 
   const gguf::File &file;
   std::string path, prefix, message;
+  StringSet<> asked;
 };
 
 void readRopeScaling(Keys &keys, ModelConfig &config) {
@@ -228,6 +249,9 @@ Expected<ModelConfig> readGGUFConfig(const gguf::File &file, StringRef architect
     return createStringError(config.source + ": tensor 'token_embd.weight' has " +
                              Twine(config.vocabulary) + " rows, expected at most " +
                              Twine(largestSize));
+  for (const std::string &key : keys.unread())
+    config.notes.push_back("metadata key " + gguf::quotedText(key) +
+                           " is not known and has no effect");
   return config;
 }
 
