@@ -272,8 +272,8 @@ static Status verifyUnitDigest(const Source &source, const fb::WeightUnit &unit,
   return {};
 }
 
-Status tern::runtime::verifyArtifact(const Source &source, const Allocator &allocator) {
-  ArtifactTable table;
+Status tern::runtime::verifyArtifact(const Source &source, const Allocator &allocator,
+                                     ArtifactTable &table) {
   TERN_RETURN_IF_ERROR(ArtifactTable::open(source, allocator, table));
   TERN_RETURN_IF_ERROR(verifyShared(table));
   for (const fb::Variant *variant : *table->variants()) {

@@ -76,7 +76,8 @@ private:
 };
 
 /// Checks a whole artifact: every variant, every weight unit's digest. Maps nothing executable.
-Status verifyArtifact(const Source &source, const Allocator &allocator);
+/// `table` then holds its tables, for checks of parts that the core does not know.
+Status verifyArtifact(const Source &source, const Allocator &allocator, ArtifactTable &table);
 
 } // namespace tern::runtime
 

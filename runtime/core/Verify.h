@@ -20,6 +20,10 @@ inline constexpr uint32_t maxArguments = 64;
 inline constexpr uint32_t maxOutputs = 16;
 /// Positions of one KV block; a constant of the kernels.
 inline constexpr uint32_t blockPositions = 64;
+/// Kernels number cache blocks, and address the elements of a layer's keys or values, in 32 bits
+/// (compiler/Kernels/KvCacheAccess.h).
+inline constexpr uint64_t maxCacheBlocks = uint64_t(1) << 20;
+inline constexpr uint64_t maxCacheElements = uint64_t(1) << 31;
 /// Blocks that one attention step covers: rows of the block table are padded to a multiple.
 inline constexpr uint32_t blocksPerAttentionStep = 8;
 

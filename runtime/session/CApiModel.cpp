@@ -112,6 +112,16 @@ void tern_model_destroy(tern_model **model) {
     release(std::exchange(*model, nullptr));
 }
 
+/// Leaves `tokenizer` alone if the artifact has none.
+static Status openTokenizer(const fb::Artifact &artifact, text::Tokenizer &tokenizer) {
+  if (!artifact.tokenizer())
+    return {};
+  const Result<text::Tokenizer> result = text::Tokenizer::create(artifact.tokenizer());
+  if (result.isOk())
+    tokenizer = *result;
+  return result.status();
+}
+
 static Status loadModel(tern_runtime *runtime, Source source, const tern_model_options *options,
                         tern_model **model) {
   tern_model_options settings = TERN_MODEL_OPTIONS_INIT;
@@ -131,16 +141,13 @@ static Status loadModel(tern_runtime *runtime, Source source, const tern_model_o
   modelOptions.target = settings.target;
   Status status =
       Model::load(std::move(source), modelOptions, runtime->allocator, runtime->log, object->model);
-  if (const fb::Tokenizer *table = status.isOk() ? object->model.artifact().tokenizer() : nullptr) {
-    Result<text::Tokenizer> tokenizer = text::Tokenizer::create(table);
-    status = tokenizer.status();
-    object->tokenizer = *tokenizer;
-    object->hasTokenizer = status.isOk();
-  }
+  if (status.isOk())
+    status = openTokenizer(object->model.artifact(), object->tokenizer);
   if (!status.isOk()) {
     release(object);
     return status;
   }
+  object->hasTokenizer = object->model.artifact().tokenizer() != nullptr;
   *model = object;
   return {};
 }
@@ -214,10 +221,14 @@ tern_status tern_verify_file(tern_runtime *runtime, const char *path, tern_error
     return report(status, error);
   Source source;
   status = Source::openFile(path, source);
+  if (!status.isOk())
+    return report(status, error);
+  ArtifactTable table;
+  text::Tokenizer tokenizer;
+  status = verifyArtifact(source, runtime->allocator, table);
   if (status.isOk())
-    if (status = verifyArtifact(source, runtime->allocator); !status.isOk())
-      status = nameFile(path, status);
-  return report(status, error);
+    status = openTokenizer(*table, tokenizer);
+  return report(status.isOk() ? status : nameFile(path, status), error);
 }
 
 tern_status tern_model_get_info(const tern_model *model, tern_model_info *info, tern_error *error) {

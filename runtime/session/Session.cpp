@@ -64,8 +64,12 @@ Status SessionSizes::compute(const Model &model, const SessionOptions &options,
 
   const CheckedSize blocks = CheckedSize(options.slots) * uint64_t(sizes.blocksPerSlot);
   CheckedSize kv, input, output;
+  bool isAddressable = blocks.isAtMost(maxCacheBlocks);
   for (uint32_t i = 0; i < sizeOf(artifact.kv_caches()); ++i) {
     const fb::KvCache &cache = *artifact.kv_caches()->Get(i);
+    const CheckedSize heads = blocks * cache.kv_heads() * uint64_t(blockPositions);
+    isAddressable &= (heads * cache.head_size()).isAtMost(maxCacheElements) &&
+                     (heads * cache.value_size()).isAtMost(maxCacheElements);
     kv += (blocks * cache.key_block_bytes()).alignedTo(blockAlignment);
     kv += (blocks * cache.value_block_bytes()).alignedTo(blockAlignment);
   }
@@ -77,8 +81,7 @@ Status SessionSizes::compute(const Model &model, const SessionOptions &options,
                              CheckedSize(options.slots) *
                                  (uint64_t(sizes.blockTableStride) + sizes.context) *
                                  sizeof(int32_t);
-  // Kernels keep block numbers in 32 bits.
-  if (!blocks.isAtMost(INT32_MAX) || !kv.isValid() || !output.isValid() || !tables.isValid())
+  if (!isAddressable || !kv.isValid() || !output.isValid() || !tables.isValid())
     return Status::error(StatusCode::outOfMemory,
                          "%" PRIu32 " slots of %" PRIu32 " positions are too many", options.slots,
                          sizes.context);

@@ -235,14 +235,14 @@ void addBench(CLI::App &program) {
                    "Tokens of the prompt; their time includes choosing the first token "
                    "(default: 128)")
       ->type_name("N")
-      ->check(CLI::PositiveNumber.description(""));
+      ->check(CLI::Range(1u, maxContext).description(""));
   command
       ->add_option("--generate", options->generate,
                    "Single-token steps timed after the prompt; 0: none (default: 32)")
       ->type_name("N");
   command->add_option("--runs", options->runs, "Timed runs (default: 5)")
       ->type_name("N")
-      ->check(CLI::PositiveNumber.description(""));
+      ->check(CLI::Range(1u, 1000000u).description(""));
   command
       ->add_option("--json", options->json,
                    "Write the figures to FILE too; '-': to stdout instead of the table")

@@ -40,8 +40,14 @@ Container storeSequence(size_t guess, const std::string &object, Call call) {
 } // namespace
 
 void check(tern_status status, const tern_error &error, const std::string &object) {
-  if (status != TERN_OK)
-    throw InputError(object, error.message[0] ? error.message : tern_status_name(status));
+  if (status == TERN_OK)
+    return;
+  // Functions that take a path begin their message with its last 80 bytes; here it is named whole.
+  std::string_view message = error.message[0] ? error.message : tern_status_name(status);
+  const std::string end = object.substr(object.size() - std::min<size_t>(object.size(), 80)) + ": ";
+  if (message.starts_with(end))
+    message.remove_prefix(end.size());
+  throw InputError(object, std::string(message));
 }
 
 RuntimeHandle createRuntime() {

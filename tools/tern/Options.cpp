@@ -8,7 +8,6 @@ namespace tern::cli {
 namespace {
 
 constexpr uint32_t maxThreads = 1024;
-constexpr uint32_t maxContext = uint32_t(1) << 30;
 
 /// A finite number within [low, high]; CLI::Range lets NaN pass.
 CLI::Validator numberWithin(double low, double high, const std::string &description) {
@@ -74,8 +73,7 @@ void addWeightsOption(CLI::App &command, tern_weights_mode &weights) {
       .add_option_function<std::string>(
           "--weights", [&weights](const std::string &text) { weights = parseWeights(text); },
           "auto (default): the runtime chooses; map: used where the file is mapped; copy: read "
-          "into "
-          "2 MB pages")
+          "into 2 MB pages")
       ->type_name("auto|map|copy");
 }
 
@@ -96,9 +94,9 @@ void addSamplingOptions(CLI::App &command, SamplingOptions &options, uint32_t de
       ->type_name("N");
   command
       .add_option("-t", options.temperature,
-                  "Temperature; 0: always the most likely token (default: 0.7)")
+                  "Temperature, 0 to 100; 0: always the most likely token (default: 0.7)")
       ->type_name("T")
-      ->check(numberWithin(0, 1e6, "a temperature of at least 0"));
+      ->check(numberWithin(0, 100, "a temperature from 0 to 100"));
   command
       .add_option("--top-p", options.topP,
                   "Sample among the most likely tokens that together reach this probability, above "

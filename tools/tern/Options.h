@@ -11,6 +11,9 @@
 
 namespace tern::cli {
 
+/// Most positions any option asks for; the model's own limit is checked when it is open.
+inline constexpr uint32_t maxContext = uint32_t(1) << 30;
+
 /// The model file and how it is executed.
 struct EngineOptions {
   std::string model;

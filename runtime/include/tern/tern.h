@@ -116,6 +116,7 @@ typedef struct tern_model_options {
  * bytes at `offset` of an open file; the descriptor may be closed afterwards. load_callback
  * read(context, offset, size, destination) stores exactly `size` bytes and returns 0; called only
  * during the load; weights are always copied. */
+/* Errors begin with the last 80 bytes of the path. */
 TERN_API tern_status tern_model_load_file(tern_runtime *runtime, const char *path,
                                           const tern_model_options *options, tern_model **model,
                                           tern_error *error);
@@ -273,7 +274,7 @@ typedef struct tern_generate_options {
   size_t struct_size;
   uint32_t slot;
   uint32_t max_tokens; /* 0: until an end token or the slot is full */
-  float temperature;   /* 0: greedy */
+  float temperature;   /* 0 to 100; 0: greedy */
   float top_p;         /* 1: off */
   uint32_t top_k;      /* 0: off */
   float min_p;         /* 0: off */

@@ -16,6 +16,11 @@ static Status load(const AlignedBytes &file, ModelOptions options = {}) {
   return Model::load(Source::fromMemory(file.data(), file.size()), options, {}, {}, model);
 }
 
+static Status verify(const AlignedBytes &file) {
+  ArtifactTable table;
+  return verifyArtifact(Source::fromMemory(file.data(), file.size()), {}, table);
+}
+
 static fb::CallCommandT *call(ToyArtifact &toy, int number) {
   for (auto &command : toy.plan().commands)
     if (auto *found = command->op.AsCallCommand())
@@ -46,7 +51,7 @@ TEST(Artifact, LoadsWhenIntact) {
   const AlignedBytes file = ToyArtifact().write();
   const Status status = load(file);
   EXPECT_TRUE(status.isOk()) << status.message();
-  const Status verified = verifyArtifact(Source::fromMemory(file.data(), file.size()), {});
+  const Status verified = verify(file);
   EXPECT_TRUE(verified.isOk()) << verified.message();
 }
 
@@ -297,7 +302,7 @@ TEST(Artifact, ReadsUnitsDamageOnlyWhenVerifying) {
   // The weight unit is the first segment.
   file[runtime::segmentAlignment + 100] ^= 1;
   EXPECT_TRUE(load(file).isOk()) << "weights are not read at load";
-  const Status status = verifyArtifact(Source::fromMemory(file.data(), file.size()), {});
+  const Status status = verify(file);
   EXPECT_EQ(status.code(), invalid);
   EXPECT_NE(std::string(status.message()).find("weight unit 'all'"), std::string::npos);
 }

@@ -10,12 +10,6 @@
 
 using namespace tern::test;
 
-static AlignedBytes toyWithText() {
-  ToyArtifact toy;
-  toy.table.tokenizer = toyTokenizer();
-  return toy.write();
-}
-
 namespace {
 /// An artifact on disk for the lifetime of the object.
 struct TemporaryFile {
@@ -93,6 +87,15 @@ TEST(CApi, ErrorsNameTheFile) {
   EXPECT_NE(std::string(error.message).find("toy.tern: "), std::string::npos) << error.message;
   EXPECT_EQ(model, nullptr);
   EXPECT_EQ(tern_verify_file(runtime.handle, damaged.path.c_str(), &error), TERN_INVALID_ARTIFACT);
+
+  ToyArtifact badText;
+  badText.table.tokenizer = toyTokenizer();
+  badText.table.tokenizer->bos = 1 << 20;
+  const TemporaryFile unusable(badText.write());
+  EXPECT_EQ(tern_verify_file(runtime.handle, unusable.path.c_str(), &error), TERN_INVALID_ARTIFACT);
+  EXPECT_NE(std::string(error.message).find("tokenizer"), std::string::npos) << error.message;
+  EXPECT_EQ(tern_model_load_file(runtime.handle, unusable.path.c_str(), nullptr, &model, &error),
+            TERN_INVALID_ARTIFACT);
 
   const TemporaryFile whole(toyWithText());
   EXPECT_EQ(tern_verify_file(runtime.handle, whole.path.c_str(), &error), TERN_OK);

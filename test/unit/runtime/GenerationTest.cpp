@@ -9,12 +9,6 @@
 
 using namespace tern::test;
 
-static AlignedBytes toyWithText() {
-  ToyArtifact toy;
-  toy.table.tokenizer = toyTokenizer();
-  return toy.write();
-}
-
 namespace {
 struct Generated {
   std::vector<int32_t> tokens;

@@ -34,3 +34,9 @@ std::unique_ptr<fb::TokenizerT> tern::test::toyTokenizer() {
   tokenizer->chat->generation_prompt = std::string("A:");
   return tokenizer;
 }
+
+tern::test::AlignedBytes tern::test::toyWithText() {
+  ToyArtifact toy;
+  toy.table.tokenizer = toyTokenizer();
+  return toy.write();
+}

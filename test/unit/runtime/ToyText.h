@@ -3,7 +3,7 @@
 #ifndef TERN_TEST_UNIT_RUNTIME_TOYTEXT_H
 #define TERN_TEST_UNIT_RUNTIME_TOYTEXT_H
 
-#include "tern_generated.h"
+#include "test/unit/runtime/ToyArtifact.h"
 
 #include <memory>
 
@@ -11,6 +11,8 @@ namespace tern::test {
 
 inline constexpr int32_t toyEndToken = 98;
 std::unique_ptr<fb::TokenizerT> toyTokenizer();
+/// The toy artifact with this tokenizer.
+AlignedBytes toyWithText();
 
 } // namespace tern::test
 
