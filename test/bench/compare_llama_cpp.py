@@ -103,7 +103,10 @@ def measure_llama_cpp(options: argparse.Namespace, row: Row, model: Path) -> Non
     """In a process of its own (see run_llama_cpp), so that its memory and threads are its own."""
     command: list[str | Path] = [sys.executable, __file__, "--run-llama-cpp", model, "--threads", str(row.threads)]
     command += ["--prompt", str(options.prompt), "--generate", str(options.generate)]
-    report = json.loads(subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout)
+    result = subprocess.run(command, check=False, capture_output=True, text=True)
+    if result.returncode != 0:
+        sys.exit(f"llama.cpp failed on {model} with status {result.returncode}:\n{result.stderr[-2000:]}")
+    report = json.loads(result.stdout)
     row.llama_cpp.prefill.append(report["prefill"])
     row.llama_cpp.decode.append(report["decode"])
     row.llama_cpp.peak_resident_bytes.append(report["peak_resident_bytes"])

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,9 @@ from pathlib import Path
 import gguf
 import numpy as np
 from gguf import GGMLQuantizationType as Type
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools" / "train"))
+from gguf_metadata import Hyperparameters
 
 
 @dataclass(frozen=True)
@@ -81,15 +86,10 @@ def random_blocks(random: np.random.Generator, rows: int, columns: int, kind: Ty
 
 def write_metadata(writer: gguf.GGUFWriter, name: str, shape: Shape) -> None:
     writer.add_name(f"synthetic {name}")
-    writer.add_context_length(max(shape.context, 4096))
-    writer.add_embedding_length(shape.hidden)
-    writer.add_feed_forward_length(shape.feed_forward)
-    writer.add_block_count(shape.layers)
-    writer.add_head_count(shape.heads)
-    writer.add_head_count_kv(shape.kv_heads)
+    Hyperparameters(
+        max(shape.context, 4096), shape.hidden, shape.feed_forward, shape.layers, shape.heads, shape.kv_heads, 1e-5, shape.vocabulary
+    ).write(writer)  # fmt: skip
     writer.add_rope_dimension_count(shape.head_size)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_vocab_size(shape.vocabulary)
     writer.add_tokenizer_model("llama")
     control = [b"<unk>", b"<s>", b"</s>"]
     byte_tokens = [f"<0x{byte:02X}>".encode() for byte in range(256)]
@@ -103,8 +103,9 @@ def write_metadata(writer: gguf.GGUFWriter, name: str, shape: Shape) -> None:
     writer.add_eos_token_id(2)
 
 
-def write_model(name: str, type_name: str, path: Path) -> None:
-    """The same file every time; it appears under its name when it is complete."""
+def write_model(name: str, type_name: str, path: Path, zeros: bool = False) -> None:
+    """The same file every time; it appears under its name when it is complete. With `zeros` all tensors are zero, and
+    the file takes next to no space on disk."""
     shape, kind = SHAPES[name], TYPES[type_name]
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
@@ -119,12 +120,18 @@ def write_model(name: str, type_name: str, path: Path) -> None:
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
-    random = np.random.default_rng(1)
-    for _, rows, columns, stored in matrices(shape, kind):
-        writer.write_tensor_data(random_blocks(random, rows, columns, stored))
-    for _ in norms(shape):
-        writer.write_tensor_data(np.ones(shape.hidden, np.float32))
-    writer.close()
+    if zeros:
+        sizes = [info.nbytes for infos in writer.tensors for info in infos.values()]
+        end = sum(writer.ggml_pad(size, writer.data_alignment) for size in [writer.fout[0].tell(), *sizes])
+        writer.close()
+        os.truncate(partial, end)
+    else:
+        random = np.random.default_rng(1)
+        for _, rows, columns, stored in matrices(shape, kind):
+            writer.write_tensor_data(random_blocks(random, rows, columns, stored))
+        for _ in norms(shape):
+            writer.write_tensor_data(np.ones(shape.hidden, np.float32))
+        writer.close()
     partial.rename(path)
 
 

@@ -23,6 +23,9 @@ from gguf.quants import dequantize, quantize
 from reference_tokenizers import byte_level
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
 
+from gguf_llama import from_interleaved_pairs, to_interleaved_pairs
+from gguf_metadata import Hyperparameters
+
 LLAMA3_SCALING = {
     "rope_type": "llama3",
     "rope_theta": 500000.0,
@@ -154,16 +157,6 @@ def amplify_channels(model: PreTrainedModel) -> None:
                     reader.weight[:, OUTLIER_CHANNELS] /= OUTLIER_FACTOR
 
 
-def interleave_rotary_rows(weight: np.ndarray, heads: int) -> np.ndarray:
-    """Rows of each head from the halves order of `transformers` to the pairs order of GGUF's llama."""
-    return weight.reshape(heads, 2, -1, *weight.shape[1:]).swapaxes(1, 2).reshape(weight.shape)
-
-
-def split_rotary_rows(weight: np.ndarray, heads: int) -> np.ndarray:
-    """The inverse of interleave_rotary_rows."""
-    return weight.reshape(heads, -1, 2, *weight.shape[1:]).swapaxes(1, 2).reshape(weight.shape)
-
-
 def llama3_rope_factors(parameters: dict[str, Any], head_size: int) -> np.ndarray:
     """What llama.cpp's converter writes as `rope_freqs.weight`: divisors of the frequencies."""
     factor, low, high = (parameters[key] for key in ("factor", "low_freq_factor", "high_freq_factor"))
@@ -207,14 +200,9 @@ def tokenizer_metadata(vocabulary: int) -> dict[str, Any]:
 
 def write_metadata(writer: gguf.GGUFWriter, spec: ModelSpec, model: PreTrainedModel) -> None:
     writer.add_name(spec.name)
-    writer.add_context_length(spec.context)
-    writer.add_embedding_length(spec.hidden)
-    writer.add_block_count(spec.layers)
-    writer.add_feed_forward_length(spec.feed_forward)
-    writer.add_head_count(spec.heads)
-    writer.add_head_count_kv(spec.kv_heads)
-    writer.add_layer_norm_rms_eps(model.config.rms_norm_eps)
-    writer.add_vocab_size(spec.vocabulary)
+    Hyperparameters(
+        spec.context, spec.hidden, spec.feed_forward, spec.layers, spec.heads, spec.kv_heads, model.config.rms_norm_eps, spec.vocabulary
+    ).write(writer)  # fmt: skip
     if spec.family == "llama":
         writer.add_key_length(spec.head_size)
         writer.add_value_length(spec.head_size)
@@ -252,7 +240,7 @@ def gguf_tensors(spec: ModelSpec, model: PreTrainedModel) -> Iterator[tuple[str,
         heads = 0
         if spec.family == "llama" and ("q_proj" in name or "k_proj" in name):
             heads = spec.heads if "q_proj" in name else spec.kv_heads
-            values = interleave_rotary_rows(values, heads)
+            values = to_interleaved_pairs(values, heads)
         yield name, target, np.ascontiguousarray(values), spec.type_of(target, values.ndim), heads
 
 
@@ -271,7 +259,7 @@ def build(spec: ModelSpec, folder: Path) -> BuiltModel:
             writer.add_tensor(target, data, raw_shape=data.shape, raw_dtype=kind)
         decoded = np.asarray(dequantize(data, kind), np.float32).reshape(values.shape)
         with torch.no_grad():
-            parameters[name].copy_(torch.from_numpy(split_rotary_rows(decoded, heads) if heads else decoded))
+            parameters[name].copy_(torch.from_numpy(from_interleaved_pairs(decoded, heads) if heads else decoded))
     if rope_parameters(spec)["rope_type"] == "llama3":
         writer.add_tensor("rope_freqs.weight", llama3_rope_factors(rope_parameters(spec), spec.head_size))
     writer.write_header_to_file()

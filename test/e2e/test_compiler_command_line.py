@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from programs import BIN, assert_input_error, assert_usage_error, run, succeed, tern_logits
+from synthetic_gguf import write_model
 
 
 @pytest.fixture
@@ -181,6 +183,23 @@ def test_unreadable_models_exit_with_1(gguf: Path) -> None:
         result = run("ternc", source, "-o", "out/m.tern", cwd=gguf.parent)
         assert_input_error(result, source)
         assert_nothing_written(gguf.parent / "out")
+
+
+def limit_private_memory() -> None:
+    resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["keep", "int4"])
+def test_a_model_larger_than_the_memory_it_may_take(policy: str, tmp_path: Path) -> None:
+    """1.2 GB of weights, 1 GB for all private memory, heap and stacks included."""
+    model = tmp_path / "large.gguf"
+    write_model("tinyllama-1.1b", "q8_0", model, zeros=True)
+    assert model.stat().st_size > 1 << 30
+    artifact = tmp_path / "large.tern"
+    command = [model, "-o", artifact, "--target=x86_64-avx2", f"--quantize={policy}"]
+    succeed("ternc", *command, preexec=limit_private_memory)
+    succeed("tern", "verify", artifact)
 
 
 def test_an_unwritable_output_exits_with_1(gguf: Path) -> None:

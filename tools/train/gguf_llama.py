@@ -15,6 +15,7 @@ import gguf
 import numpy as np
 from gguf.quants import dequantize, quantize
 
+from gguf_metadata import Hyperparameters
 from llama import LlamaShape
 
 # Hugging Face module -> GGUF tensor, inside a layer.
@@ -38,9 +39,8 @@ class TextMetadata:
 
 
 def to_interleaved_pairs(weight: np.ndarray, heads: int) -> np.ndarray:
-    """Reorders rows of each head from (0, half, ...) order to interleaved pairs."""
-    rows, columns = weight.shape
-    return weight.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns)
+    """Rows of each head from the order by halves (Hugging Face) to pairs (GGUF's llama); weights or biases."""
+    return weight.reshape(heads, 2, -1, *weight.shape[1:]).swapaxes(1, 2).reshape(weight.shape)
 
 
 def gguf_tensors(state: Mapping[str, np.ndarray], shape: LlamaShape) -> dict[str, np.ndarray]:
@@ -76,16 +76,11 @@ def write_gguf(
     writer.add_license("Apache-2.0 WITH LLVM-exception")
     file_type = gguf.LlamaFileType.MOSTLY_TQ2_0 if ternary else gguf.LlamaFileType.ALL_F32
     writer.add_file_type(file_type)
-    writer.add_context_length(shape.context)
-    writer.add_embedding_length(shape.hidden)
-    writer.add_feed_forward_length(shape.ffn)
-    writer.add_block_count(shape.layers)
-    writer.add_head_count(shape.heads)
-    writer.add_head_count_kv(shape.kv_heads)
+    Hyperparameters(
+        shape.context, shape.hidden, shape.ffn, shape.layers, shape.heads, shape.kv_heads, shape.norm_epsilon, shape.vocab
+    ).write(writer)  # fmt: skip
     writer.add_rope_dimension_count(shape.head_size)
     writer.add_rope_freq_base(shape.rope_theta)
-    writer.add_layer_norm_rms_eps(shape.norm_epsilon)
-    writer.add_vocab_size(shape.vocab)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list(text.tokens)
@@ -120,8 +115,7 @@ def write_gguf(
 
 def from_interleaved_pairs(weight: np.ndarray, heads: int) -> np.ndarray:
     """The inverse of to_interleaved_pairs."""
-    rows, columns = weight.shape
-    return weight.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)
+    return weight.reshape(heads, -1, 2, *weight.shape[1:]).swapaxes(1, 2).reshape(weight.shape)
 
 
 @dataclass(frozen=True)
