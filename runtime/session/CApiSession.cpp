@@ -169,13 +169,27 @@ tern_status tern_generate_begin(tern_session *session, const tern_generate_optio
   if (status.isOk() && settings.slot >= session->session.slots())
     status = Status::error(StatusCode::outOfRange, "slot %" PRIu32 ", the session has %" PRIu32,
                            settings.slot, session->session.slots());
+  if (status.isOk() && settings.logit_bias_count)
+    status = requireArgument(settings.logit_biases, "tern_generate_options.logit_biases");
+  if (status.isOk() && settings.logit_bias_count > TERN_MAX_LOGIT_BIASES)
+    status = Status::error(StatusCode::outOfRange, "%zu logit biases, at most %d are possible",
+                           settings.logit_bias_count, int(TERN_MAX_LOGIT_BIASES));
   if (!status.isOk())
     return report(status, error);
+  LogitBias biases[TERN_MAX_LOGIT_BIASES];
+  for (size_t i = 0; i < settings.logit_bias_count; ++i)
+    biases[i] = {settings.logit_biases[i].token, settings.logit_biases[i].bias};
   GenerationOptions wanted;
   wanted.sampling.temperature = settings.temperature;
   wanted.sampling.topK = settings.top_k;
   wanted.sampling.topP = settings.top_p;
   wanted.sampling.minP = settings.min_p;
+  wanted.sampling.repetitionPenalty = settings.repetition_penalty;
+  wanted.sampling.frequencyPenalty = settings.frequency_penalty;
+  wanted.sampling.presencePenalty = settings.presence_penalty;
+  wanted.sampling.penaltyWindow = settings.penalty_window;
+  wanted.sampling.biases = biases;
+  wanted.sampling.biasCount = uint32_t(settings.logit_bias_count);
   wanted.seed = settings.seed;
   wanted.maxTokens = settings.max_tokens;
   wanted.ignoreEnd = settings.ignore_end != 0;

@@ -25,7 +25,8 @@ static uint32_t commonPrefix(const int32_t *a, const int32_t *b, uint32_t count)
 }
 
 Status Generation::begin(const GenerationOptions &wanted, const int32_t *prompt, size_t size) {
-  TERN_RETURN_IF_ERROR(wanted.sampling.check());
+  const uint32_t vocabulary = session->model().artifact().vocabulary_size();
+  TERN_RETURN_IF_ERROR(wanted.sampling.check(vocabulary));
   const uint32_t length = session->length(slot);
   if (size == 0 || !prompt)
     return Status::error(StatusCode::invalidArgument,
@@ -36,7 +37,6 @@ Status Generation::begin(const GenerationOptions &wanted, const int32_t *prompt,
                          " positions in use of %" PRIu32
                          "; shorten it or create the session with a longer context",
                          size, wanted.append ? length : 0, session->context());
-  const uint32_t vocabulary = session->model().artifact().vocabulary_size();
   for (size_t i = 0; i < size; ++i)
     if (prompt[i] < 0 || uint32_t(prompt[i]) >= vocabulary)
       return Status::error(StatusCode::outOfRange,
@@ -50,6 +50,9 @@ Status Generation::begin(const GenerationOptions &wanted, const int32_t *prompt,
     TERN_RETURN_IF_ERROR(session->truncate(slot, kept));
   }
   options = wanted;
+  for (uint32_t i = 0; i < wanted.sampling.biasCount; ++i)
+    biases[i] = wanted.sampling.biases[i];
+  options.sampling.biases = biases;
   random = Random(wanted.seed);
   textState = text->begin();
   pendingBegin = 0;
@@ -107,7 +110,8 @@ Status Generation::next(Piece &piece) {
     begun = false;
     return status;
   }
-  const int32_t token = sampler->sample(logits.data, options.sampling, random);
+  const int32_t token = sampler->sample(logits.data, options.sampling,
+                                        {session->history(slot), session->length(slot)}, random);
   if (token < 0) {
     begun = false;
     return Status::error(StatusCode::invalidArtifact,

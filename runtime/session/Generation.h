@@ -32,13 +32,18 @@ struct Piece {
 
 class Generation {
 public:
+  static constexpr uint32_t maxBiases = 512;
+
   /// Takes the memory it will ever need. `session`, `sampler` and `text` outlive it; the latter two
   /// are shared by the generations of a session.
   Status create(Session &session, uint32_t slot, Sampler &sampler, TextStream &text);
-  /// Bytes that create() takes.
-  static uint64_t bytes(uint32_t context) { return uint64_t(context) * sizeof(int32_t); }
+  /// Bytes of one with what create() takes.
+  static uint64_t bytes(uint32_t context) {
+    return sizeof(Generation) + uint64_t(context) * sizeof(int32_t);
+  }
 
-  /// Starts anew. On failure the generation under way goes on as before.
+  /// Starts anew; there are at most maxBiases biases, which are copied. On failure the generation
+  /// under way goes on as before.
   Status begin(const GenerationOptions &options, const int32_t *prompt, size_t size);
 
   /// Produces the next token, or the finish. A failed call ends the generation.
@@ -57,6 +62,7 @@ private:
   TextStream *text = nullptr;
 
   GenerationOptions options;
+  LogitBias biases[maxBiases];
   Random random;
   TextStream::State textState;
   Array<int32_t> pending; ///< tokens chosen or given, but not yet in the slot

@@ -13,7 +13,7 @@ import pytest
 from conftest import HOME_ASSISTANT, BuildModel, Compile
 from gguf import GGMLQuantizationType as Type
 from models import ModelSpec
-from programs import BIN, assert_input_error, assert_usage_error, run, succeed
+from programs import BIN, assert_input_error, assert_usage_error, run, succeed, tern_logits
 
 SUBCOMMANDS = ["run", "chat", "logits", "tokenize", "detokenize", "bench", "inspect", "verify"]
 QUESTION = "dim the kitchen lights to 30 percent"
@@ -42,8 +42,7 @@ def test_help_and_version_go_to_stdout() -> None:
         ["run", "m.tern", "--tokens", "1", "--chat"],
         ["run", "m.tern", "extra", "-p", "a"],
         ["run", "m.tern", "-p", "a", "--stop", "x"],
-        ["run", "m.tern", "-p", "a", "--min-p", "0.1"],
-        ["run", "m.tern", "-p", "a", "--repeat-penalty", "1.1"],
+        ["run", "m.tern", "-p", "a", "--repeat-last-n", "8"],
         ["run", "m.tern", "-p", "a", "--require-key", "k"],
         ["logits", "m.tern", "-o", "x.npy"],
         ["logits", "m.tern", "--tokens", "1"],
@@ -63,6 +62,10 @@ def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
     [
         "--threads=0", "--threads=-1", "--threads=1025", "--threads=x", "--context=0", "--context=-5",
         "-t=-1", "-t=nan", "-t=inf", "-t=x", "--top-p=0", "--top-p=1.5", "--top-p=nan", "--top-k=-1",
+        "--min-p=-0.1", "--min-p=1.1", "--min-p=nan", "--repeat-penalty=0", "--repeat-penalty=inf",
+        "--frequency-penalty=nan", "--presence-penalty=101", "--repeat-last-n=-2", "--logit-bias=5", "--logit-bias=+1",
+        "--logit-bias=5+", "--logit-bias=5+x", "--logit-bias=5+-1", "--logit-bias=5+inf", "--logit-bias=5+nan",
+        "--logit-bias=-5+1", "--logit-bias=5+1e7",
         "-n=-1", "-n=1e3", "--seed=-1", "--seed=x", "--weights=fast", "--weights=stream:1G",
     ],
 )  # fmt: skip
@@ -192,6 +195,74 @@ def test_sampling_options_have_their_effect(small_artifact: Path) -> None:
     assert sample(*hot) != sample("-t", "0")
     assert sample(*hot, "--top-k", 1) == sample("-t", "0")
     assert sample("-t", "5", "--top-p", "0.0001") == sample("-t", "0")
+    assert sample(*hot, "--min-p", 1) == sample("-t", "0")
+    assert sample(*hot, "--min-p", "0.9") != sample(*hot)
+
+
+def reference_choices(logits: np.ndarray, tokens: list[int], prompt: int, options: dict[str, float]) -> list[int]:
+    """The greedy token after each prefix that ends at or behind the prompt, by the definitions in tern.h."""
+    chosen = []
+    for length in range(prompt, len(tokens)):
+        x = logits[length - 1].astype(np.float64)
+        for token, bias in options.get("biases", {}).items():
+            x[token] += bias
+        window = tokens[:length][-options["window"] :] if options["window"] else []
+        for token in set(window):
+            count = window.count(token)
+            x[token] = x[token] / options["repeat"] if x[token] > 0 else x[token] * options["repeat"]
+            x[token] -= count * options["frequency"] + options["presence"]
+        chosen.append(int(np.argmax(x)))
+    return chosen
+
+
+@pytest.mark.parametrize(
+    ("repeat", "frequency", "presence", "window", "biases"),
+    [
+        (1.0, 0.0, 0.0, 64, {}),
+        (1.8, 0.0, 0.0, 64, {}),
+        (1.0, 1.5, 0.0, 64, {}),
+        (1.0, 0.0, 2.5, 5, {}),
+        (1.3, 0.5, 0.75, 0, {}),
+        (1.3, 0.5, 0.75, -1, {17: 3.5, 300: 2.25}),
+        (1.0, -0.5, 0.0, 64, {}),
+    ],
+)
+def test_penalties_and_biases_follow_their_definitions(
+    repeat: float,
+    frequency: float,
+    presence: float,
+    window: int,
+    biases: dict[int, float],
+    build_model: BuildModel,
+    compile_gguf: Compile,
+    tmp_path: Path,
+) -> None:
+    """Each token generated is the one that numpy chooses from the model's own logits."""
+    artifact = compile_gguf(build_model(ModelSpec("no-tokenizer", tokenizer=False, chat_template=None)).path)
+    prompt = [3, 4, 5, 3, 4, 6, 3]
+    options: list[object] = ["--repeat-penalty", repeat, "--frequency-penalty", frequency]
+    options += ["--presence-penalty", presence, *(f"--logit-bias={token}+{bias}" for token, bias in biases.items())]
+    if (repeat, frequency, presence) != (1.0, 0.0, 0.0):
+        options += ["--repeat-last-n", window]
+    text = greedy(artifact, "--tokens", ",".join(map(str, prompt)), "-n", 40, *options)
+    generated = [int(token) for token in text.split()]
+    assert len(generated) == 40
+    tokens = prompt + generated
+    logits = tern_logits(artifact, tokens, tmp_path)
+    definition = {"repeat": repeat, "frequency": frequency, "presence": presence, "biases": biases}
+    definition["window"] = len(tokens) if window < 0 else window
+    assert generated == reference_choices(logits, tokens, len(prompt), definition)
+
+
+def test_excluded_tokens_do_not_come(home_assistant: Path) -> None:
+    ids = succeed("tern", "tokenize", home_assistant, stdin=greedy(home_assistant, "-p", QUESTION, "--chat").encode())
+    first = ids.text.split()[0]
+    banned = greedy(home_assistant, "-p", QUESTION, "--chat", f"--logit-bias={first}-inf")
+    assert succeed("tern", "tokenize", home_assistant, stdin=banned.encode()).text.split()[0] != first
+
+
+def test_bias_tokens_are_in_the_vocabulary(small_artifact: Path) -> None:
+    assert_input_error(run("tern", "run", small_artifact, "--tokens", "1", "--logit-bias", "503+1"), "503")
 
 
 def test_threads_and_weights_do_not_change_the_text(home_assistant: Path) -> None:

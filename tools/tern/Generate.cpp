@@ -31,12 +31,7 @@ private:
 GenerationRecord generate(const Model &model, tern_session *session,
                           const SamplingOptions &sampling, bool ignoreEnd,
                           const std::vector<int32_t> &prompt, const GenerationHooks &hooks) {
-  tern_generate_options options = TERN_GENERATE_OPTIONS_INIT;
-  options.max_tokens = sampling.maxTokens;
-  options.temperature = sampling.temperature;
-  options.top_p = sampling.topP;
-  options.top_k = sampling.topK;
-  options.seed = sampling.seed;
+  tern_generate_options options = sampling.generateOptions();
   options.ignore_end = ignoreEnd;
   tern_error error = TERN_ERROR_INIT;
   tern_generation *generation = nullptr;

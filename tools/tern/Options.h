@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,7 +29,18 @@ struct SamplingOptions {
   float temperature = 0.7f;
   float topP = 0.9f;
   uint32_t topK = 0;
+  float minP = 0;
+  float repetitionPenalty = 1;
+  float frequencyPenalty = 0;
+  float presencePenalty = 0;
+  std::optional<int64_t> penaltyWindow; ///< -1: the whole history
+  std::vector<tern_logit_bias> logitBiases;
   uint64_t seed = 0;
+
+  /// Throws CLI::ValidationError for options that have no effect without others.
+  void requireConsistent() const;
+  /// For tern_generate_begin; refers to this object's memory.
+  tern_generate_options generateOptions() const;
 };
 
 void addModelArgument(CLI::App &command, std::string &model);

@@ -57,6 +57,7 @@ private:
 void run(const RunOptions &options) {
   if (!options.hasPrompt)
     parseTokens(options.tokens); // wrong usage is found before the model is loaded
+  options.sampling.requireConsistent();
   const Model model(options.engine.model, options.engine.weights);
   const std::vector<int32_t> prompt = promptTokens(model, options);
   const uint32_t context = model.contextFor(options.engine.context);

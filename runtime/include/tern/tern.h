@@ -270,6 +270,32 @@ TERN_API tern_status tern_slot_copy(tern_session *session, uint32_t source, uint
 
 typedef struct tern_generation tern_generation;
 
+/* Added to a token's logit; -INFINITY excludes the token. */
+typedef struct tern_logit_bias {
+  int32_t token;
+  float bias; /* -1e6 .. 1e6 or -INFINITY; several biases of a token add up */
+} tern_logit_bias;
+
+enum {
+  TERN_MAX_LOGIT_BIASES = 512 /* in one generation */
+};
+
+/* How a token is chosen, from the model's logits x, in this order:
+ *   1. logit biases          x += bias
+ *   2. penalties, for every token that occurs c > 0 times among the newest penalty_window tokens of
+ *      prompt and continuation
+ *        repetition          x = x > 0 ? x / r : x * r                 (Keskar et al. 2019, CTRL)
+ *        frequency, presence x -= c * frequency + presence             (the OpenAI API's
+ * definition)
+ *   3. temperature           probabilities are softmax(x / temperature); 0: the largest x, the
+ *                            lowest token among equals, and nothing below matters
+ *   4. top-k                 the k most likely tokens                  (Fan et al. 2018)
+ *   5. top-p                 of these the smallest set of most likely tokens whose share of their
+ *                            probability reaches top_p                 (Holtzman et al. 2019)
+ *   6. min-p                 of these the tokens at least min_p times as likely as the most likely
+ *                            one                                       (Nguyen et al. 2024)
+ *   7. a draw from what is left, by PCG32
+ * The same logits, options and history give the same token on every platform. */
 typedef struct tern_generate_options {
   size_t struct_size;
   uint32_t slot;
@@ -283,9 +309,15 @@ typedef struct tern_generate_options {
   /* Non-zero: the prompt continues the slot. Zero: the prompt is the whole history, of which the
    * part that the slot already holds is not recomputed. */
   uint32_t append;
+  float repetition_penalty;            /* above 0, at most 100; 1: off */
+  float frequency_penalty;             /* -100 .. 100; 0: off */
+  float presence_penalty;              /* -100 .. 100; 0: off */
+  uint32_t penalty_window;             /* tokens; UINT32_MAX: the whole history */
+  const tern_logit_bias *logit_biases; /* copied; NULL if there are none */
+  size_t logit_bias_count;             /* at most TERN_MAX_LOGIT_BIASES */
 } tern_generate_options;
 #define TERN_GENERATE_OPTIONS_INIT                                                                 \
-  {sizeof(tern_generate_options), 0, 0, 0.0f, 1.0f, 0, 0.0f, 0, 0, 0}
+  {sizeof(tern_generate_options), 0, 0, 0.0f, 1.0f, 0, 0.0f, 0, 0, 0, 1.0f, 0.0f, 0.0f, 64, NULL, 0}
 
 typedef enum tern_finish {
   TERN_FINISH_NONE = 0,      /* a token was produced; call again */

@@ -96,6 +96,7 @@ TEST(Allocation, NoneAfterTheSessionIsMade) {
     for (int i = 0; i < 100; ++i)
       prompt[i] = i;
     tern_error error = TERN_ERROR_INIT;
+    const tern_logit_bias biases[] = {{5, 1.0f}, {6, -1.0f}};
     char text[64];
     size_t size = 0;
     // A thread's own start may allocate: it is part of making the session, but may come late.
@@ -114,6 +115,11 @@ TEST(Allocation, NoneAfterTheSessionIsMade) {
         options.top_p = 0.9f;
         options.top_k = 50;
         options.min_p = 0.01f;
+        options.repetition_penalty = 1.1f;
+        options.frequency_penalty = 0.1f;
+        options.presence_penalty = 0.1f;
+        options.logit_biases = biases;
+        options.logit_bias_count = 2;
         options.max_tokens = 40;
         options.ignore_end = 1;
         tern_generation *generation = nullptr;

@@ -3,7 +3,9 @@
 #include "test/unit/runtime/ToyText.h"
 
 #include <atomic>
+#include <cmath>
 #include <gtest/gtest.h>
+#include <set>
 #include <string>
 #include <thread>
 
@@ -75,6 +77,27 @@ TEST_F(Generation, GreedyFollowsTheLargestLogit) {
   std::vector<int32_t> history = prompt, expected;
   for (int i = 0; i < 12; ++i) {
     expected.push_back(largest(referenceLogits(history)));
+    history.push_back(expected.back());
+  }
+  EXPECT_EQ(found.tokens, expected);
+}
+
+TEST_F(Generation, PenaltiesLookAtPromptAndContinuation) {
+  ToySession session(model.handle);
+  tern_generate_options options = greedy(12);
+  const tern_logit_bias bias = {3, -INFINITY};
+  options.presence_penalty = 100;
+  options.penalty_window = UINT32_MAX;
+  options.logit_biases = &bias;
+  options.logit_bias_count = 1;
+  const Generated found = generate(session.handle, options, prompt);
+  std::vector<int32_t> history = prompt, expected;
+  for (int i = 0; i < 12; ++i) {
+    std::vector<float> logits = referenceLogits(history);
+    logits[3] = -INFINITY;
+    for (int32_t token : std::set<int32_t>(history.begin(), history.end()))
+      logits[size_t(token)] -= 100;
+    expected.push_back(largest(logits));
     history.push_back(expected.back());
   }
   EXPECT_EQ(found.tokens, expected);
@@ -206,6 +229,22 @@ TEST_F(Generation, RefusesBadPromptsAndOptions) {
   options = greedy(1);
   options.temperature = -1;
   EXPECT_EQ(status(options, {1}), TERN_INVALID_ARGUMENT);
+  options = greedy(1);
+  options.repetition_penalty = -1;
+  EXPECT_EQ(status(options, {1}), TERN_INVALID_ARGUMENT);
+  options = greedy(1);
+  options.logit_bias_count = 1;
+  EXPECT_EQ(status(options, {1}), TERN_INVALID_ARGUMENT) << "no biases";
+  const std::vector<tern_logit_bias> biases(TERN_MAX_LOGIT_BIASES + 1, {1, 1.0f});
+  options.logit_biases = biases.data();
+  options.logit_bias_count = biases.size();
+  EXPECT_EQ(status(options, {1}), TERN_OUT_OF_RANGE);
+  options.logit_bias_count -= 1;
+  EXPECT_EQ(status(options, {1}), TERN_OK);
+  options = greedy(1);
+  options.struct_size = offsetof(tern_generate_options, repetition_penalty);
+  options.repetition_penalty = -1; // behind the size that is announced: not looked at
+  EXPECT_EQ(status(options, {1}), TERN_OK) << error.message;
   options = greedy(1);
   options.struct_size = 0;
   EXPECT_EQ(status(options, {1}), TERN_INVALID_ARGUMENT);
