@@ -7,6 +7,11 @@
 using namespace tern;
 using namespace tern::runtime;
 
+static_assert(TERN_MAX_LOGIT_BIASES == Generation::maxBiases);
+static_assert(TERN_MAX_STOP_STRINGS == StopStrings::maxCount);
+static_assert(TERN_MAX_STOP_STRING_BYTES == StopStrings::maxLength);
+static_assert(TERN_MAX_TOP_LOGPROBS == LogProbabilities::maxTop);
+
 static Status readSessionOptions(const tern_model *model, const tern_session_options *options,
                                  SessionOptions &result) {
   tern_session_options settings = TERN_SESSION_OPTIONS_INIT;
@@ -38,8 +43,7 @@ tern_status tern_session_estimate(const tern_model *model, const tern_session_op
   value.arena_bytes = sizes.arenaBytes;
   value.scratch_bytes = sizes.scratchBytes;
   value.sampling_bytes = Sampler::bytes(model->model.artifact().vocabulary_size()) +
-                         TextStream::pieceCapacity +
-                         settings.slots * Generation::bytes(sizes.context);
+                         TextStream::bytes() + settings.slots * Generation::bytes(sizes.context);
   value.other_bytes =
       sizes.inputBytes + sizes.outputBytes + sizes.tableBytes + model->model.imageBytes();
   const CheckedSize total = CheckedSize(value.kv_bytes) + value.arena_bytes + value.scratch_bytes +
@@ -169,6 +173,8 @@ tern_status tern_generate_begin(tern_session *session, const tern_generate_optio
   if (status.isOk() && settings.slot >= session->session.slots())
     status = Status::error(StatusCode::outOfRange, "slot %" PRIu32 ", the session has %" PRIu32,
                            settings.slot, session->session.slots());
+  if (status.isOk() && settings.stop_string_count)
+    status = requireArgument(settings.stop_strings, "tern_generate_options.stop_strings");
   if (status.isOk() && settings.logit_bias_count)
     status = requireArgument(settings.logit_biases, "tern_generate_options.logit_biases");
   if (status.isOk() && settings.logit_bias_count > TERN_MAX_LOGIT_BIASES)
@@ -190,6 +196,10 @@ tern_status tern_generate_begin(tern_session *session, const tern_generate_optio
   wanted.sampling.penaltyWindow = settings.penalty_window;
   wanted.sampling.biases = biases;
   wanted.sampling.biasCount = uint32_t(settings.logit_bias_count);
+  wanted.stops = settings.stop_strings;
+  wanted.stopCount = settings.stop_string_count;
+  wanted.logProbabilities = settings.logprobs != 0;
+  wanted.topLogProbabilities = settings.logprobs ? settings.top_logprobs : 0;
   wanted.seed = settings.seed;
   wanted.maxTokens = settings.max_tokens;
   wanted.ignoreEnd = settings.ignore_end != 0;
@@ -216,6 +226,13 @@ tern_status tern_next(tern_generation *generation, tern_piece *piece, tern_error
   value.text = produced.text.data();
   value.text_size = produced.text.size();
   value.finish = tern_finish(produced.finish);
+  if (const LogProbabilities *found = produced.logProbabilities) {
+    for (uint32_t i = 0; i < found->topCount; ++i)
+      generation->top[i] = {found->top[i].token, found->top[i].logProbability};
+    value.logprob = found->chosen;
+    value.top = generation->top;
+    value.top_count = found->topCount;
+  }
   return report(writeStruct(value, piece, "tern_piece"), error);
 }
 

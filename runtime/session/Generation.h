@@ -1,10 +1,12 @@
-// Pull-style generation in one slot: prompt in chunks, sampling, end tokens, streamed text, cancel.
+// Pull-style generation in one slot: prompt in chunks, sampling, end tokens, streamed text, stops,
+// cancel.
 //
 // A session has one Generation per slot, made with it; beginning another one in a slot replaces the
 // one before and allocates nothing.
 #ifndef TERN_RUNTIME_SESSION_GENERATION_H
 #define TERN_RUNTIME_SESSION_GENERATION_H
 
+#include "runtime/session/LogProbabilities.h"
 #include "runtime/session/Sampler.h"
 #include "runtime/session/Session.h"
 #include "runtime/session/TextStream.h"
@@ -15,6 +17,10 @@ namespace tern::runtime {
 
 struct GenerationOptions {
   SamplingOptions sampling;
+  const char *const *stops = nullptr; ///< texts that end it, copied
+  size_t stopCount = 0;
+  bool logProbabilities = false;
+  uint32_t topLogProbabilities = 0; ///< most likely tokens reported beside the chosen one
   uint64_t seed = 0;
   uint32_t maxTokens = 0; ///< 0: no limit
   bool ignoreEnd = false;
@@ -22,12 +28,20 @@ struct GenerationOptions {
 };
 
 /// Numeric values are those of tern_finish.
-enum class Finish : uint32_t { none = 0, endToken = 1, maxTokens = 2, slotFull = 3, cancelled = 4 };
+enum class Finish : uint32_t {
+  none = 0,
+  endToken = 1,
+  maxTokens = 2,
+  slotFull = 3,
+  cancelled = 4,
+  stopString = 5
+};
 
 struct Piece {
   int32_t token = -1;
   std::string_view text; ///< valid until the next call on the session
   Finish finish = Finish::none;
+  const LogProbabilities *logProbabilities = nullptr; ///< with a token, if they are wanted
 };
 
 class Generation {
@@ -55,6 +69,7 @@ public:
 private:
   Status feedPending(Logits &logits);
   Status finishWith(Finish reason, Piece &piece);
+  Status choose(const float *logits);
 
   Session *session = nullptr;
   uint32_t slot = 0;
@@ -64,11 +79,14 @@ private:
   GenerationOptions options;
   LogitBias biases[maxBiases];
   Random random;
+  StopStrings stops;
   TextStream::State textState;
+  LogProbabilities logProbabilities;
   Array<int32_t> pending; ///< tokens chosen or given, but not yet in the slot
   uint32_t pendingBegin = 0;
   uint32_t pendingEnd = 0;
   uint32_t produced = 0;
+  int32_t chosen = -1;
   bool begun = false;
   Finish finished = Finish::none;
   std::atomic<bool> cancelRequested{false};

@@ -41,7 +41,10 @@ def test_help_and_version_go_to_stdout() -> None:
         ["run", "m.tern", "-p", "a", "--tokens", "1"],
         ["run", "m.tern", "--tokens", "1", "--chat"],
         ["run", "m.tern", "extra", "-p", "a"],
-        ["run", "m.tern", "-p", "a", "--stop", "x"],
+        ["run", "m.tern", "-p", "a", "--stop", ""],
+        ["run", "m.tern", "-p", "a", "--stop", "x" * 257],
+        ["run", "m.tern", "-p", "a", *["--stop", "x"] * 17],
+        ["chat", "m.tern", "--logprobs", "1"],
         ["run", "m.tern", "-p", "a", "--repeat-last-n", "8"],
         ["run", "m.tern", "-p", "a", "--require-key", "k"],
         ["logits", "m.tern", "-o", "x.npy"],
@@ -63,7 +66,7 @@ def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
         "--threads=0", "--threads=-1", "--threads=1025", "--threads=x", "--context=0", "--context=-5",
         "-t=-1", "-t=nan", "-t=inf", "-t=x", "--top-p=0", "--top-p=1.5", "--top-p=nan", "--top-k=-1",
         "--min-p=-0.1", "--min-p=1.1", "--min-p=nan", "--repeat-penalty=0", "--repeat-penalty=inf",
-        "--frequency-penalty=nan", "--presence-penalty=101", "--repeat-last-n=-2", "--logit-bias=5", "--logit-bias=+1",
+        "--frequency-penalty=nan", "--presence-penalty=101", "--repeat-last-n=-2", "--logprobs=21", "--logprobs=-1", "--logit-bias=5", "--logit-bias=+1",
         "--logit-bias=5+", "--logit-bias=5+x", "--logit-bias=5+-1", "--logit-bias=5+inf", "--logit-bias=5+nan",
         "--logit-bias=-5+1", "--logit-bias=5+1e7",
         "-n=-1", "-n=1e3", "--seed=-1", "--seed=x", "--weights=fast", "--weights=stream:1G",
@@ -265,6 +268,41 @@ def test_bias_tokens_are_in_the_vocabulary(small_artifact: Path) -> None:
     assert_input_error(run("tern", "run", small_artifact, "--tokens", "1", "--logit-bias", "503+1"), "503")
 
 
+def test_stop_strings_end_the_text(home_assistant: Path) -> None:
+    """Wherever a stop string lies across the tokens, the text ends before its first appearance."""
+    whole = greedy(home_assistant, "-p", QUESTION, "--chat").rstrip("\n")
+    for length in (1, 4, 11):
+        for at in range(0, len(whole) - length, 9):
+            stop = whole[at : at + length]
+            shown = greedy(home_assistant, "-p", QUESTION, "--chat", "--stop", stop, "--stop", "never")
+            assert shown == whole[: whole.index(stop)] + "\n", stop
+    chat = succeed("tern", "chat", home_assistant, "-t", "0", "--stop", "light", stdin=QUESTION.encode())
+    assert chat.text == whole[: whole.index("light")] + "\n"
+
+
+def test_a_stop_string_that_does_not_come_changes_nothing(home_assistant: Path) -> None:
+    whole = greedy(home_assistant, "-p", QUESTION, "--chat")
+    assert greedy(home_assistant, "-p", QUESTION, "--chat", "--stop", whole.rstrip("\n") + "!") == whole
+
+
+def test_log_probabilities_are_those_of_the_logits(small_artifact: Path, tmp_path: Path) -> None:
+    prompt = [5, 6, 7]
+    options = ["--tokens", "5,6,7", "-n", "12", "-t", "2", "--logprobs", "4", "--presence-penalty", "1"]
+    lines = [json.loads(line) for line in succeed("tern", "run", small_artifact, *options).text.splitlines()]
+    tokens = [line["token"] for line in lines[:-1]]
+    assert len(tokens) == 12 and lines[-1]["finish"] == "max_tokens" and lines[-1]["text"]
+    logits = tern_logits(small_artifact, prompt + tokens, tmp_path).astype(np.float64)
+    for row, line in zip(logits[len(prompt) - 1 :], lines[:-1], strict=False):
+        reference = row - np.log(np.exp(row - row.max()).sum()) - row.max()
+        assert abs(line["logprob"] - reference[line["token"]]) < 1e-5
+        assert [entry["token"] for entry in line["top"]] == list(np.argsort(-row, kind="stable")[:4])
+        assert all(abs(entry["logprob"] - reference[entry["token"]]) < 1e-5 for entry in line["top"])
+        ids = " ".join(str(entry["token"]) for entry in line["top"][:1]).encode()
+        assert line["top"][0]["text"].encode() == succeed("tern", "detokenize", small_artifact, stdin=ids).out
+    plain = succeed("tern", "run", small_artifact, *options[:6], "--presence-penalty", "1").text
+    assert lines[-1]["text"] + "\n" == plain
+
+
 def test_threads_and_weights_do_not_change_the_text(home_assistant: Path) -> None:
     expected = greedy(home_assistant, "-p", QUESTION, "--chat")
     for options in (["--threads=1"], ["--threads=4"], ["--weights=map"], ["--weights=copy"], ["--weights=auto"]):
@@ -295,6 +333,7 @@ def test_a_missing_tokenizer_stops_only_text(build_model: BuildModel, compile_gg
     model = build_model(ModelSpec("no-tokenizer", tokenizer=False, chat_template=None))
     artifact = compile_gguf(model.path)
     assert_input_error(run("tern", "run", artifact, "-p", "hello"), "tokenizer")
+    assert_input_error(run("tern", "run", artifact, "--tokens", "1", "--stop", "a"), "tokenizer")
     assert_input_error(run("tern", "run", artifact, "-p", "hello", "--chat"), artifact.name)
     assert_input_error(run("tern", "tokenize", artifact, stdin=b"hello"), "tokenizer")
     assert_input_error(run("tern", "detokenize", artifact, stdin=b"1"), "tokenizer")

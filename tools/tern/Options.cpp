@@ -102,24 +102,38 @@ void SamplingOptions::requireConsistent() const {
   if (logitBiases.size() > TERN_MAX_LOGIT_BIASES)
     throw CLI::ValidationError(
         "--logit-bias", "can be given at most " + std::to_string(TERN_MAX_LOGIT_BIASES) + " times");
+  if (stops.size() > TERN_MAX_STOP_STRINGS)
+    throw CLI::ValidationError("--stop", "can be given at most " +
+                                             std::to_string(TERN_MAX_STOP_STRINGS) + " times");
+  for (const std::string &text : stops)
+    if (text.empty() || text.size() > TERN_MAX_STOP_STRING_BYTES)
+      throw CLI::ValidationError("--stop", "a text has " + std::to_string(text.size()) +
+                                               " bytes, expected 1 to " +
+                                               std::to_string(TERN_MAX_STOP_STRING_BYTES));
 }
 
-tern_generate_options SamplingOptions::generateOptions() const {
-  tern_generate_options options = TERN_GENERATE_OPTIONS_INIT;
-  options.max_tokens = maxTokens;
-  options.temperature = temperature;
-  options.top_p = topP;
-  options.top_k = topK;
-  options.min_p = minP;
-  options.seed = seed;
-  options.repetition_penalty = repetitionPenalty;
-  options.frequency_penalty = frequencyPenalty;
-  options.presence_penalty = presencePenalty;
-  if (penaltyWindow)
-    options.penalty_window = *penaltyWindow < 0 ? UINT32_MAX : uint32_t(*penaltyWindow);
-  options.logit_biases = logitBiases.data();
-  options.logit_bias_count = logitBiases.size();
-  return options;
+GenerateOptions::GenerateOptions(const SamplingOptions &sampling)
+    : biases(sampling.logitBiases), stopTexts(sampling.stops) {
+  value.max_tokens = sampling.maxTokens;
+  value.temperature = sampling.temperature;
+  value.top_p = sampling.topP;
+  value.top_k = sampling.topK;
+  value.min_p = sampling.minP;
+  value.seed = sampling.seed;
+  value.repetition_penalty = sampling.repetitionPenalty;
+  value.frequency_penalty = sampling.frequencyPenalty;
+  value.presence_penalty = sampling.presencePenalty;
+  if (sampling.penaltyWindow)
+    value.penalty_window =
+        *sampling.penaltyWindow < 0 ? UINT32_MAX : uint32_t(*sampling.penaltyWindow);
+  value.logit_biases = biases.data();
+  value.logit_bias_count = biases.size();
+  for (const std::string &text : stopTexts)
+    stopPointers.push_back(text.c_str());
+  value.stop_strings = stopPointers.data();
+  value.stop_string_count = stopPointers.size();
+  value.logprobs = sampling.logprobs.has_value();
+  value.top_logprobs = sampling.logprobs.value_or(0);
 }
 
 const char *weightsName(tern_weights_mode mode) {
@@ -202,6 +216,13 @@ void addSamplingOptions(CLI::App &command, SamplingOptions &options, uint32_t de
       ->type_name("P")
       ->check(numberWithin(0, 1, "a number from 0 to 1"));
   addPenaltyOptions(command, options);
+  command
+      .add_option("--stop", options.stops,
+                  "End before this text, wherever it appears in the answer; can be repeated")
+      ->type_name("TEXT")
+      ->expected(1)
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command
       .add_option("--seed", options.seed,
                   "Start of the random numbers; the same seed gives the same text (default: 0)")

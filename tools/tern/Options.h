@@ -35,12 +35,27 @@ struct SamplingOptions {
   float presencePenalty = 0;
   std::optional<int64_t> penaltyWindow; ///< -1: the whole history
   std::vector<tern_logit_bias> logitBiases;
+  std::vector<std::string> stops;
+  std::optional<uint32_t> logprobs; ///< most likely tokens to report beside the chosen one
   uint64_t seed = 0;
 
   /// Throws CLI::ValidationError for options that have no effect without others.
   void requireConsistent() const;
-  /// For tern_generate_begin; refers to this object's memory.
-  tern_generate_options generateOptions() const;
+};
+
+/// tern_generate_options with what they point to.
+class GenerateOptions {
+public:
+  explicit GenerateOptions(const SamplingOptions &sampling);
+  GenerateOptions(const GenerateOptions &) = delete;
+  GenerateOptions &operator=(const GenerateOptions &) = delete;
+
+  tern_generate_options value = TERN_GENERATE_OPTIONS_INIT;
+
+private:
+  std::vector<tern_logit_bias> biases;
+  std::vector<std::string> stopTexts;
+  std::vector<const char *> stopPointers;
 };
 
 void addModelArgument(CLI::App &command, std::string &model);

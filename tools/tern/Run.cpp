@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 namespace tern::cli {
 
@@ -35,12 +36,54 @@ std::vector<int32_t> promptTokens(const Model &model, const RunOptions &options)
   return model.tokenize(options.prompt, 0);
 }
 
+/// One JSON line for each token, one for the finish.
+class LogProbabilityWriter {
+public:
+  explicit LogProbabilityWriter(const Model &model) : model(model) {}
+
+  void write(const tern_piece &piece) {
+    text.append(piece.text, piece.text_size);
+    if (piece.token >= 0) {
+      nlohmann::ordered_json line = describe(piece.token, piece.logprob);
+      nlohmann::ordered_json &top = line["top"] = nlohmann::ordered_json::array();
+      for (size_t i = 0; i < piece.top_count; ++i)
+        top.push_back(describe(piece.top[i].token, piece.top[i].logprob));
+      writeStandardOutput(line.dump() + "\n", true);
+    }
+    if (piece.finish != TERN_FINISH_NONE) {
+      nlohmann::ordered_json line = {{"finish", finishName(piece.finish)}};
+      if (model.info().has_tokenizer)
+        line["text"] = text;
+      writeStandardOutput(line.dump() + "\n", true);
+    }
+  }
+
+private:
+  nlohmann::ordered_json describe(int32_t token, float logprob) const {
+    nlohmann::ordered_json result = {{"token", token}};
+    if (model.info().has_tokenizer)
+      result["text"] = model.detokenize({token});
+    result["logprob"] = logprob;
+    return result;
+  }
+
+  const Model &model;
+  std::string text;
+};
+
 /// Streams text; for a model without tokenizer the ids, separated by spaces.
 class PieceWriter {
 public:
   explicit PieceWriter(bool asText) : asText(asText) {}
 
   void write(const tern_piece &piece) {
+    writePiece(piece);
+    if (piece.finish != TERN_FINISH_NONE)
+      writeStandardOutput("\n", true);
+  }
+
+private:
+  void writePiece(const tern_piece &piece) {
     if (asText)
       return writeStandardOutput({piece.text, piece.text_size}, piece.text_size > 0);
     if (piece.token < 0)
@@ -49,7 +92,6 @@ public:
     first = false;
   }
 
-private:
   bool asText;
   bool first = true;
 };
@@ -64,11 +106,14 @@ void run(const RunOptions &options) {
   requireRoom(model, prompt.size(), context);
   const SessionHandle session = model.createSession(options.engine);
 
-  PieceWriter writer(model.info().has_tokenizer);
+  PieceWriter textWriter(model.info().has_tokenizer);
+  LogProbabilityWriter lineWriter(model);
+  const auto writePiece = [&](const tern_piece &piece) {
+    options.sampling.logprobs ? lineWriter.write(piece) : textWriter.write(piece);
+  };
   const GenerationRecord record =
       generate(model, session.get(), options.sampling, /*ignoreEnd=*/false, prompt,
-               {.onHandle = {}, .onPiece = [&](const tern_piece &piece) { writer.write(piece); }});
-  writeStandardOutput("\n", true);
+               {.onHandle = {}, .onPiece = writePiece});
   if (record.finish == TERN_FINISH_SLOT_FULL)
     std::fprintf(stderr, "tern: stopped: the context of %u positions is full; raise --context\n",
                  context);
@@ -99,6 +144,12 @@ void addRun(CLI::App &program) {
                  "Put the text of -p into the model's chat template as the user's message")
       ->needs(text);
   addSamplingOptions(*command, options->sampling, 32);
+  command
+      ->add_option("--logprobs", options->sampling.logprobs,
+                   "Print JSON lines instead of text: each token with its log-probability and the "
+                   "N most likely tokens, 0 to 20")
+      ->type_name("N")
+      ->check(CLI::Range(0, int(TERN_MAX_TOP_LOGPROBS)).description(""));
   command->add_flag(
       "--stats", options->stats,
       "Afterwards speed (tokens/s), start to first token, latency P50 and P99 (ms) and "

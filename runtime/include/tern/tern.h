@@ -276,8 +276,19 @@ typedef struct tern_logit_bias {
   float bias; /* -1e6 .. 1e6 or -INFINITY; several biases of a token add up */
 } tern_logit_bias;
 
+/* The model's own probability of a token: softmax of the logits, before biases, penalties and
+ * temperature. */
+typedef struct tern_token_logprob {
+  int32_t token;
+  float logprob; /* natural logarithm */
+} tern_token_logprob;
+
+/* Limits of one generation. */
 enum {
-  TERN_MAX_LOGIT_BIASES = 512 /* in one generation */
+  TERN_MAX_LOGIT_BIASES = 512,
+  TERN_MAX_STOP_STRINGS = 16,
+  TERN_MAX_STOP_STRING_BYTES = 256, /* of one, without the zero at its end */
+  TERN_MAX_TOP_LOGPROBS = 20
 };
 
 /* How a token is chosen, from the model's logits x, in this order:
@@ -315,16 +326,42 @@ typedef struct tern_generate_options {
   uint32_t penalty_window;             /* tokens; UINT32_MAX: the whole history */
   const tern_logit_bias *logit_biases; /* copied; NULL if there are none */
   size_t logit_bias_count;             /* at most TERN_MAX_LOGIT_BIASES */
+  /* Texts that end the generation where they appear, also across tokens; of a stop string nothing
+   * is ever put out. Copied. Control tokens have no text and match nothing. */
+  const char *const *stop_strings;
+  size_t stop_string_count; /* at most TERN_MAX_STOP_STRINGS */
+  uint32_t logprobs;        /* non-zero: pieces have log-probabilities */
+  uint32_t top_logprobs;    /* with logprobs: most likely tokens in each piece */
 } tern_generate_options;
 #define TERN_GENERATE_OPTIONS_INIT                                                                 \
-  {sizeof(tern_generate_options), 0, 0, 0.0f, 1.0f, 0, 0.0f, 0, 0, 0, 1.0f, 0.0f, 0.0f, 64, NULL, 0}
+  {sizeof(tern_generate_options),                                                                  \
+   0,                                                                                              \
+   0,                                                                                              \
+   0.0f,                                                                                           \
+   1.0f,                                                                                           \
+   0,                                                                                              \
+   0.0f,                                                                                           \
+   0,                                                                                              \
+   0,                                                                                              \
+   0,                                                                                              \
+   1.0f,                                                                                           \
+   0.0f,                                                                                           \
+   0.0f,                                                                                           \
+   64,                                                                                             \
+   NULL,                                                                                           \
+   0,                                                                                              \
+   NULL,                                                                                           \
+   0,                                                                                              \
+   0,                                                                                              \
+   0}
 
 typedef enum tern_finish {
   TERN_FINISH_NONE = 0,      /* a token was produced; call again */
   TERN_FINISH_END_TOKEN = 1, /* `token` is the end token; it has no text */
   TERN_FINISH_MAX_TOKENS = 2,
   TERN_FINISH_SLOT_FULL = 3,
-  TERN_FINISH_CANCELLED = 4
+  TERN_FINISH_CANCELLED = 4,
+  TERN_FINISH_STOP_STRING = 5 /* `token` completed it; `text` is what came before */
 } tern_finish;
 
 typedef struct tern_piece {
@@ -334,8 +371,11 @@ typedef struct tern_piece {
                        session's next call */
   size_t text_size;
   tern_finish finish; /* not NONE: the generation is over and further calls repeat the finish */
+  float logprob;      /* of `token`, if asked for */
+  const tern_token_logprob *top; /* [top_count] most likely tokens, falling; valid as `text` is */
+  size_t top_count;
 } tern_piece;
-#define TERN_PIECE_INIT {sizeof(tern_piece), -1, NULL, 0, TERN_FINISH_NONE}
+#define TERN_PIECE_INIT {sizeof(tern_piece), -1, NULL, 0, TERN_FINISH_NONE, 0.0f, NULL, 0}
 
 /* Starts generating in a slot, replacing a generation under way there. The prompt (at least one
  * token) is copied. The handle belongs to the session; it stays valid until the session is

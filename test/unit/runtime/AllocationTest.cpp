@@ -97,6 +97,7 @@ TEST(Allocation, NoneAfterTheSessionIsMade) {
       prompt[i] = i;
     tern_error error = TERN_ERROR_INIT;
     const tern_logit_bias biases[] = {{5, 1.0f}, {6, -1.0f}};
+    const char *stops[] = {"never in the text", "nor this"};
     char text[64];
     size_t size = 0;
     // A thread's own start may allocate: it is part of making the session, but may come late.
@@ -120,6 +121,10 @@ TEST(Allocation, NoneAfterTheSessionIsMade) {
         options.presence_penalty = 0.1f;
         options.logit_biases = biases;
         options.logit_bias_count = 2;
+        options.stop_strings = stops;
+        options.stop_string_count = 2;
+        options.logprobs = 1;
+        options.top_logprobs = 5;
         options.max_tokens = 40;
         options.ignore_end = 1;
         tern_generation *generation = nullptr;

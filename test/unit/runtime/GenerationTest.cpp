@@ -145,6 +145,74 @@ TEST_F(Generation, StreamsWholeCharacters) {
   EXPECT_NE(text.find("\xEF\xBF\xBD"), std::string::npos);
 }
 
+TEST_F(Generation, StopStringsEndItAcrossTokens) {
+  // Every token is one character or less: any longer stop string crosses borders.
+  ToySession session(model.handle);
+  tern_generate_options options = greedy(300);
+  options.temperature = 50;
+  options.seed = 3;
+  const std::string whole = generate(session.handle, options, prompt).text;
+  for (size_t length : {1, 2, 3, 7})
+    for (size_t at : {0, 1, 20, 90}) {
+      const std::string stop = whole.substr(at, length);
+      const char *texts[] = {"never here", stop.c_str()};
+      options.stop_strings = texts;
+      options.stop_string_count = 2;
+      tern_generation *generation = begin(session.handle, options, prompt);
+      const Generated found = collect(generation);
+      EXPECT_EQ(found.finish, TERN_FINISH_STOP_STRING) << stop;
+      EXPECT_EQ(found.text, whole.substr(0, whole.find(stop))) << stop;
+      tern_piece piece = TERN_PIECE_INIT;
+      ASSERT_EQ(tern_next(generation, &piece, &error), TERN_OK);
+      EXPECT_EQ(piece.finish, TERN_FINISH_STOP_STRING) << "the finish repeats";
+      EXPECT_EQ(piece.text_size, 0u);
+    }
+}
+
+TEST_F(Generation, TextHeldBackForAStopStringComesAtTheEnd) {
+  ToySession session(model.handle);
+  const Generated whole = generate(session.handle, greedy(10), prompt);
+  const std::string stop = whole.text.substr(whole.text.size() - 3) + "!?";
+  const char *texts[] = {stop.c_str()};
+  tern_generate_options options = greedy(10);
+  options.stop_strings = texts;
+  options.stop_string_count = 1;
+  const Generated found = generate(session.handle, options, prompt);
+  EXPECT_EQ(found.finish, TERN_FINISH_MAX_TOKENS);
+  EXPECT_EQ(found.text, whole.text);
+}
+
+TEST_F(Generation, LogProbabilitiesAreThoseOfTheModel) {
+  ToySession session(model.handle);
+  tern_generate_options options = greedy(12);
+  options.temperature = 3;
+  options.presence_penalty = 2; // changes the choice, not the probabilities
+  options.logprobs = 1;
+  options.top_logprobs = 7;
+  tern_generation *generation = begin(session.handle, options, prompt);
+  std::vector<int32_t> history = prompt;
+  for (int step = 0; step < 12; ++step) {
+    tern_piece piece = TERN_PIECE_INIT;
+    ASSERT_EQ(tern_next(generation, &piece, &error), TERN_OK) << error.message;
+    const std::vector<float> logits = referenceLogits(history);
+    double sum = 0;
+    for (float x : logits)
+      sum += std::exp(double(x));
+    const auto expected = [&](int32_t token) {
+      return double(logits[size_t(token)]) - std::log(sum);
+    };
+    EXPECT_NEAR(double(piece.logprob), expected(piece.token), 1e-5);
+    ASSERT_EQ(piece.top_count, 7u);
+    std::vector<float> sorted = logits;
+    std::sort(sorted.rbegin(), sorted.rend());
+    for (size_t i = 0; i < 7; ++i) {
+      EXPECT_EQ(logits[size_t(piece.top[i].token)], sorted[i]);
+      EXPECT_NEAR(double(piece.top[i].logprob), expected(piece.top[i].token), 1e-5);
+    }
+    history.push_back(piece.token);
+  }
+}
+
 TEST_F(Generation, SamplingIsDecidedByTheSeed) {
   ToySession session(model.handle, 2);
   tern_generate_options options = greedy(30);
@@ -242,6 +310,26 @@ TEST_F(Generation, RefusesBadPromptsAndOptions) {
   options.logit_bias_count -= 1;
   EXPECT_EQ(status(options, {1}), TERN_OK);
   options = greedy(1);
+  const std::string tooLong(TERN_MAX_STOP_STRING_BYTES + 1, 'a');
+  const std::vector<const char *> stops(TERN_MAX_STOP_STRINGS + 1, "a");
+  const char *bad[] = {"", nullptr, tooLong.c_str()};
+  options.stop_strings = stops.data();
+  options.stop_string_count = stops.size();
+  EXPECT_EQ(status(options, {1}), TERN_OUT_OF_RANGE);
+  options.stop_string_count -= 1;
+  EXPECT_EQ(status(options, {1}), TERN_OK);
+  options.stop_string_count = 1;
+  for (const char *&stop : bad) {
+    options.stop_strings = &stop;
+    EXPECT_NE(status(options, {1}), TERN_OK);
+  }
+  options.stop_strings = nullptr;
+  EXPECT_EQ(status(options, {1}), TERN_INVALID_ARGUMENT);
+  options = greedy(1);
+  options.logprobs = 1;
+  options.top_logprobs = TERN_MAX_TOP_LOGPROBS + 1;
+  EXPECT_EQ(status(options, {1}), TERN_OUT_OF_RANGE);
+  options = greedy(1);
   options.struct_size = offsetof(tern_generate_options, repetition_penalty);
   options.repetition_penalty = -1; // behind the size that is announced: not looked at
   EXPECT_EQ(status(options, {1}), TERN_OK) << error.message;
@@ -257,6 +345,13 @@ TEST_F(Generation, WorksWithoutATokenizer) {
   const Generated found = generate(session.handle, greedy(4), prompt);
   EXPECT_EQ(found.tokens.size(), 4u);
   EXPECT_EQ(found.text, "");
+  const char *stop = "a";
+  tern_generate_options options = greedy(1);
+  options.stop_strings = &stop;
+  options.stop_string_count = 1;
+  tern_generation *generation = nullptr;
+  EXPECT_EQ(tern_generate_begin(session.handle, &options, prompt.data(), 1, &generation, &error),
+            TERN_NOT_FOUND);
   size_t count = 0;
   EXPECT_EQ(tern_tokenize(plain.handle, "a", 1, 0, nullptr, 0, &count, &error), TERN_NOT_FOUND);
 }
