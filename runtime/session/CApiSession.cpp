@@ -1,4 +1,4 @@
-// tern/tern.h: sessions, forward, slots, generation.
+// tern/tern.h: sessions, forward, generation.
 #include "runtime/session/Handles.h"
 
 #include <cinttypes>
@@ -139,26 +139,6 @@ tern_status tern_forward(tern_session *session, const tern_batch *batch, tern_lo
   return report(status, error);
 }
 
-uint32_t tern_slot_length(const tern_session *session, uint32_t slot) {
-  return session ? session->session.length(slot) : 0;
-}
-
-tern_status tern_slot_truncate(tern_session *session, uint32_t slot, uint32_t length,
-                               tern_error *error) {
-  Status status = requireArgument(session, "session");
-  if (status.isOk())
-    status = session->session.truncate(slot, length);
-  return report(status, error);
-}
-
-tern_status tern_slot_copy(tern_session *session, uint32_t source, uint32_t destination,
-                           tern_error *error) {
-  Status status = requireArgument(session, "session");
-  if (status.isOk())
-    status = session->session.copySlot(source, destination);
-  return report(status, error);
-}
-
 tern_status tern_generate_begin(tern_session *session, const tern_generate_options *options,
                                 const int32_t *prompt, size_t prompt_size,
                                 tern_generation **generation, tern_error *error) {
@@ -200,6 +180,8 @@ tern_status tern_generate_begin(tern_session *session, const tern_generate_optio
   wanted.stopCount = settings.stop_string_count;
   wanted.logProbabilities = settings.logprobs != 0;
   wanted.topLogProbabilities = settings.logprobs ? settings.top_logprobs : 0;
+  wanted.contextShift = settings.context_shift != 0;
+  wanted.shiftKeep = settings.shift_keep;
   wanted.seed = settings.seed;
   wanted.maxTokens = settings.max_tokens;
   wanted.ignoreEnd = settings.ignore_end != 0;

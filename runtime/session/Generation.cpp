@@ -38,6 +38,11 @@ Status Generation::begin(const GenerationOptions &wanted, const int32_t *prompt,
                          "log-probabilities of %" PRIu32 " tokens, at most %" PRIu32
                          " are possible",
                          wanted.topLogProbabilities, LogProbabilities::maxTop);
+  if (wanted.contextShift && wanted.shiftKeep >= session->context())
+    return Status::error(StatusCode::outOfRange,
+                         "a context shift that keeps %" PRIu32 " of %" PRIu32
+                         " positions has nothing to forget",
+                         wanted.shiftKeep, session->context());
   const uint32_t length = session->length(slot);
   if (size == 0 || !prompt)
     return Status::error(StatusCode::invalidArgument,
@@ -101,6 +106,19 @@ Status Generation::finishWith(Finish reason, Piece &piece) {
   return {};
 }
 
+/// Forgets the older half of what is not to be kept. What follows is evaluated anew at its new
+/// positions: the result is that of a slot which never held more.
+Status Generation::shiftContext() {
+  const uint32_t length = session->length(slot), movable = length - options.shiftKeep;
+  const uint32_t rest = movable - (movable + 1) / 2;
+  const uint32_t waiting = pendingEnd - pendingBegin;
+  memmove(&pending[rest], &pending[pendingBegin], waiting * sizeof(int32_t));
+  memcpy(pending.data(), session->history(slot) + (length - rest), rest * sizeof(int32_t));
+  pendingBegin = 0;
+  pendingEnd = rest + waiting;
+  return session->truncate(slot, options.shiftKeep);
+}
+
 /// Samples the next token of a slot whose last row has these logits.
 Status Generation::choose(const float *logits) {
   const uint32_t length = session->length(slot);
@@ -127,8 +145,11 @@ Status Generation::next(Piece &piece) {
     return finishWith(Finish::cancelled, piece);
   if (options.maxTokens && produced == options.maxTokens)
     return finishWith(Finish::maxTokens, piece);
-  if (pendingEnd - pendingBegin > session->context() - session->length(slot))
-    return finishWith(Finish::slotFull, piece);
+  if (pendingEnd - pendingBegin > session->context() - session->length(slot)) {
+    if (!options.contextShift)
+      return finishWith(Finish::slotFull, piece);
+    TERN_RETURN_IF_ERROR(shiftContext());
+  }
 
   Logits logits;
   if (Status status = feedPending(logits); !status.isOk()) {

@@ -24,7 +24,9 @@ struct GenerationOptions {
   uint64_t seed = 0;
   uint32_t maxTokens = 0; ///< 0: no limit
   bool ignoreEnd = false;
-  bool append = false; ///< the prompt continues the slot; otherwise it is the whole history
+  bool contextShift = false; ///< a full slot forgets older tokens instead of ending the generation
+  uint32_t shiftKeep = 0;    ///< first tokens that a shift keeps
+  bool append = false;       ///< the prompt continues the slot; otherwise it is the whole history
 };
 
 /// Numeric values are those of tern_finish.
@@ -69,6 +71,7 @@ public:
 private:
   Status feedPending(Logits &logits);
   Status finishWith(Finish reason, Piece &piece);
+  Status shiftContext();
   Status choose(const float *logits);
 
   Session *session = nullptr;

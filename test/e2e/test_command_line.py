@@ -13,7 +13,7 @@ import pytest
 from conftest import HOME_ASSISTANT, BuildModel, Compile
 from gguf import GGMLQuantizationType as Type
 from models import ModelSpec
-from programs import BIN, assert_input_error, assert_usage_error, run, succeed, tern_logits
+from programs import BIN, Result, assert_input_error, assert_usage_error, run, succeed, tern_logits
 
 SUBCOMMANDS = ["run", "chat", "logits", "tokenize", "detokenize", "bench", "inspect", "verify"]
 QUESTION = "dim the kitchen lights to 30 percent"
@@ -46,6 +46,9 @@ def test_help_and_version_go_to_stdout() -> None:
         ["run", "m.tern", "-p", "a", *["--stop", "x"] * 17],
         ["chat", "m.tern", "--logprobs", "1"],
         ["run", "m.tern", "-p", "a", "--repeat-last-n", "8"],
+        ["run", "m.tern", "-p", "a", "--keep", "8"],
+        ["run", "m.tern", "-p", "a", "--prompt-cache", ""],
+        ["chat", "m.tern", "--context-shift"],
         ["run", "m.tern", "-p", "a", "--require-key", "k"],
         ["logits", "m.tern", "-o", "x.npy"],
         ["logits", "m.tern", "--tokens", "1"],
@@ -301,6 +304,78 @@ def test_log_probabilities_are_those_of_the_logits(small_artifact: Path, tmp_pat
         assert line["top"][0]["text"].encode() == succeed("tern", "detokenize", small_artifact, stdin=ids).out
     plain = succeed("tern", "run", small_artifact, *options[:6], "--presence-penalty", "1").text
     assert lines[-1]["text"] + "\n" == plain
+
+
+def test_a_shifted_context_goes_on(small_artifact: Path) -> None:
+    """The text behind the shift is that of a prompt made of what the shift keeps."""
+    options = ["--context", "16", "-t", "0"]
+
+    def tokens(result: str) -> list[int]:
+        return [line["token"] for line in map(json.loads, result.splitlines()) if "token" in line]
+
+    def run_tokens(prompt: list[int], *more: object) -> list[int]:
+        ids = ",".join(map(str, prompt))
+        return tokens(succeed("tern", "run", small_artifact, "--tokens", ids, "--logprobs", 0, *options, *more).text)
+
+    whole = run_tokens([1, 2, 3], "-n", 20, "--context-shift", "--keep", "2")
+    assert len(whole) == 20
+    before = [1, 2, 3, *whole[:14]]  # 16 in the slot and one that needs the shift
+    after = before[:2] + before[9:]
+    assert run_tokens(after, "-n", 1) == whole[14:15]
+    result = run("tern", "run", small_artifact, "--tokens", "1", *options, "--context-shift", "--keep", "16")
+    assert_input_error(result, "16")
+
+
+def reused(result: Result) -> list[int]:
+    """Tokens reused, tokens of the prompt."""
+    line = next(line for line in result.err.splitlines() if line.startswith("prompt cache"))
+    return [int(word) for word in line.split() if word.isdigit()]
+
+
+def test_a_prompt_cache_saves_the_common_beginning(small_artifact: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "prompt"
+    options = ["-t", "0", "-n", "8"]
+
+    def generate(tokens: list[int]) -> Result:
+        ids = ",".join(map(str, tokens))
+        result = succeed("tern", "run", small_artifact, "--tokens", ids, "--stats", "--prompt-cache", cache, *options)
+        assert result.out == succeed("tern", "run", small_artifact, "--tokens", ids, *options).out
+        return result
+
+    prompt = list(range(10, 110))
+    assert reused(generate(prompt)) == [0, 100]
+    first = cache.read_bytes()
+    assert reused(generate(prompt)) == [99, 100]
+    assert reused(generate(prompt[:60])) == [59, 60]
+    assert cache.read_bytes() == first, "a cache that holds all of the prompt stays"
+    assert reused(generate([*prompt[:70], 7, 8, 9])) == [70, 73]
+    assert reused(generate(prompt)) == [70, 100], "the last prompt is kept"
+    assert cache.read_bytes() == first
+    assert list(tmp_path.iterdir()) == [cache]
+
+
+def test_prompt_caches_that_do_not_fit_are_refused(
+    small_artifact: Path, home_assistant: Path, small_gguf: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "prompt"
+    command = ["run", small_artifact, "-n", "2", "--prompt-cache", cache]
+    prompt = ["--tokens", ",".join(["5"] * 40)]
+    succeed("tern", *command, *prompt)
+    intact = cache.read_bytes()
+    cache.write_bytes(intact[:5000] + bytes([intact[5000] ^ 1]) + intact[5001:])
+    assert_input_error(run("tern", *command, *prompt), "prompt", "damaged", "delete it")
+    cache.write_bytes(intact[:-1])
+    assert_input_error(run("tern", *command, *prompt), "prompt", "ends early")
+    cache.write_bytes(intact + b"x")
+    assert_input_error(run("tern", *command, *prompt), "prompt", "appended")
+    cache.write_bytes(b"a text of mine" * 10)
+    assert_input_error(run("tern", *command, *prompt), "prompt", "not a saved slot")
+    assert cache.read_bytes() == b"a text of mine" * 10
+    cache.write_bytes(intact)
+    assert_input_error(run("tern", "run", home_assistant, "-p", "a", "--prompt-cache", cache), "another model")
+    assert_input_error(run("tern", *command, "--tokens", "1", "--context", "16"), "context")
+    assert_input_error(run("tern", *command[:-1], tmp_path, *prompt), "regular")
+    assert_input_error(run("tern", *command[:-1], tmp_path / "none" / "x", *prompt), "No such file")
 
 
 def test_threads_and_weights_do_not_change_the_text(home_assistant: Path) -> None:

@@ -102,6 +102,8 @@ void SamplingOptions::requireConsistent() const {
   if (logitBiases.size() > TERN_MAX_LOGIT_BIASES)
     throw CLI::ValidationError(
         "--logit-bias", "can be given at most " + std::to_string(TERN_MAX_LOGIT_BIASES) + " times");
+  if (shiftKeep && !contextShift)
+    throw CLI::ValidationError("--keep", "has no effect without --context-shift");
   if (stops.size() > TERN_MAX_STOP_STRINGS)
     throw CLI::ValidationError("--stop", "can be given at most " +
                                              std::to_string(TERN_MAX_STOP_STRINGS) + " times");
@@ -132,6 +134,8 @@ GenerateOptions::GenerateOptions(const SamplingOptions &sampling)
     stopPointers.push_back(text.c_str());
   value.stop_strings = stopPointers.data();
   value.stop_string_count = stopPointers.size();
+  value.context_shift = sampling.contextShift;
+  value.shift_keep = sampling.shiftKeep.value_or(0);
   value.logprobs = sampling.logprobs.has_value();
   value.top_logprobs = sampling.logprobs.value_or(0);
 }

@@ -36,6 +36,8 @@ struct SamplingOptions {
   std::optional<int64_t> penaltyWindow; ///< -1: the whole history
   std::vector<tern_logit_bias> logitBiases;
   std::vector<std::string> stops;
+  bool contextShift = false;
+  std::optional<uint32_t> shiftKeep;
   std::optional<uint32_t> logprobs; ///< most likely tokens to report beside the chosen one
   uint64_t seed = 0;
 

@@ -1,12 +1,14 @@
 // tern run: one prompt, one continuation, streamed to stdout.
 #include "tools/tern/Generate.h"
 #include "tools/tern/InputError.h"
+#include "tools/tern/PromptCache.h"
 #include "tools/tern/Stream.h"
 #include "tools/tern/Subcommands.h"
 
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 namespace tern::cli {
 
@@ -16,6 +18,7 @@ struct RunOptions {
   EngineOptions engine;
   SamplingOptions sampling;
   std::string prompt, tokens;
+  std::string promptCache; ///< empty: none
   bool hasPrompt = false;
   bool chat = false;
   bool stats = false;
@@ -108,15 +111,33 @@ void run(const RunOptions &options) {
 
   PieceWriter textWriter(model.info().has_tokenizer);
   LogProbabilityWriter lineWriter(model);
+  PromptCache cache(options.promptCache);
+  if (!options.promptCache.empty())
+    cache.load(session.get());
+  bool saved = options.promptCache.empty();
   const auto writePiece = [&](const tern_piece &piece) {
+    if (!std::exchange(saved, true)) {
+      // Saving is a call on the session, which may end the life of the piece's text.
+      const std::string text(piece.text, piece.text_size);
+      cache.save(session.get(), prompt);
+      tern_piece kept = piece;
+      kept.text = text.data();
+      options.sampling.logprobs ? lineWriter.write(kept) : textWriter.write(kept);
+      return;
+    }
     options.sampling.logprobs ? lineWriter.write(piece) : textWriter.write(piece);
   };
   const GenerationRecord record =
       generate(model, session.get(), options.sampling, /*ignoreEnd=*/false, prompt,
                {.onHandle = {}, .onPiece = writePiece});
   if (record.finish == TERN_FINISH_SLOT_FULL)
-    std::fprintf(stderr, "tern: stopped: the context of %u positions is full; raise --context\n",
+    std::fprintf(stderr,
+                 "tern: stopped: the context of %u positions is full; raise --context, or use "
+                 "--context-shift\n",
                  context);
+  if (options.stats && !options.promptCache.empty())
+    std::fprintf(stderr, "prompt cache  %zu of %zu prompt tokens reused\n", cache.reusable(prompt),
+                 prompt.size());
   if (options.stats)
     printStatistics(record);
 }
@@ -144,6 +165,24 @@ void addRun(CLI::App &program) {
                  "Put the text of -p into the model's chat template as the user's message")
       ->needs(text);
   addSamplingOptions(*command, options->sampling, 32);
+  command
+      ->add_option("--prompt-cache", options->promptCache,
+                   "Keep the evaluated prompt in this file; the next run evaluates only what its "
+                   "prompt does not share with it")
+      ->type_name("FILE")
+      ->check(CLI::Validator(
+          [](std::string &text) {
+            return text.empty() ? std::string("needs the name of a file") : std::string();
+          },
+          ""));
+  command->add_flag("--context-shift", options->sampling.contextShift,
+                    "When the context is full, forget the older half of it and go on, instead of "
+                    "stopping");
+  command
+      ->add_option("--keep", options->sampling.shiftKeep,
+                   "First tokens that a context shift keeps (default: 0)")
+      ->type_name("N")
+      ->check(CLI::Range(0u, maxContext).description(""));
   command
       ->add_option("--logprobs", options->sampling.logprobs,
                    "Print JSON lines instead of text: each token with its log-probability and the "

@@ -266,6 +266,29 @@ TERN_API tern_status tern_slot_truncate(tern_session *session, uint32_t slot, ui
 TERN_API tern_status tern_slot_copy(tern_session *session, uint32_t source, uint32_t destination,
                                     tern_error *error);
 
+/* The tokens a slot holds, tern_slot_length of them; NULL for a slot that does not exist. Valid
+ * until the session's next call. */
+TERN_API const int32_t *tern_slot_tokens(const tern_session *session, uint32_t slot);
+
+/* A slot as bytes: its tokens and KV cache. They fit only the artifact they came from, in a session
+ * of any size that has room; anything else, and damage, is TERN_INVALID_ARGUMENT. A slot under
+ * which a saved one is loaded needs a new tern_generate_begin. A load that fails on the header
+ * leaves the slot as it was, one that fails later leaves it empty. The callbacks take or store
+ * exactly `size` bytes and return 0. */
+typedef int (*tern_save_callback)(void *context, const void *data, size_t size);
+typedef int (*tern_restore_callback)(void *context, void *data, size_t size);
+TERN_API tern_status tern_slot_save(tern_session *session, uint32_t slot, tern_save_callback save,
+                                    void *context, tern_error *error);
+TERN_API tern_status tern_slot_load(tern_session *session, uint32_t slot,
+                                    tern_restore_callback restore, void *context,
+                                    tern_error *error);
+/* The same to and from memory. *size receives the needed number of bytes, also with
+ * TERN_BUFFER_TOO_SMALL. */
+TERN_API tern_status tern_slot_save_memory(tern_session *session, uint32_t slot, void *data,
+                                           size_t capacity, size_t *size, tern_error *error);
+TERN_API tern_status tern_slot_load_memory(tern_session *session, uint32_t slot, const void *data,
+                                           size_t size, tern_error *error);
+
 /* ---- Generation ------------------------------------------------------------------------------ */
 
 typedef struct tern_generation tern_generation;
@@ -332,6 +355,10 @@ typedef struct tern_generate_options {
   size_t stop_string_count; /* at most TERN_MAX_STOP_STRINGS */
   uint32_t logprobs;        /* non-zero: pieces have log-probabilities */
   uint32_t top_logprobs;    /* with logprobs: most likely tokens in each piece */
+  /* Non-zero: when the slot is full, the older half of its tokens behind the first shift_keep is
+   * forgotten and the rest evaluated again at its new positions, instead of FINISH_SLOT_FULL. */
+  uint32_t context_shift;
+  uint32_t shift_keep; /* below the session's context */
 } tern_generate_options;
 #define TERN_GENERATE_OPTIONS_INIT                                                                 \
   {sizeof(tern_generate_options),                                                                  \
@@ -353,7 +380,7 @@ typedef struct tern_generate_options {
    NULL,                                                                                           \
    0,                                                                                              \
    0,                                                                                              \
-   0}
+   0, 0, 0}
 
 typedef enum tern_finish {
   TERN_FINISH_NONE = 0,      /* a token was produced; call again */

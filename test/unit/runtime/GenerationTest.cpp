@@ -278,6 +278,30 @@ TEST_F(Generation, AppendsToASlot) {
             generate(fresh.handle, greedy(6), whole).tokens);
 }
 
+TEST_F(Generation, AShiftedContextIsThatOfTheShorterHistory) {
+  constexpr uint32_t context = 40;
+  for (uint32_t keep : {0u, 1u, 7u, 38u, 39u}) {
+    ToySession session(model.handle, 1, context);
+    tern_generate_options options = greedy(100);
+    options.context_shift = 1;
+    options.shift_keep = keep;
+    const Generated found = generate(session.handle, options, prompt);
+    EXPECT_EQ(found.finish, TERN_FINISH_MAX_TOKENS);
+    std::vector<int32_t> history = prompt, expected;
+    for (int i = 0; i < 100; ++i) {
+      if (history.size() > context) {
+        // The older half of what is in the slot behind the kept tokens goes; the newest token is
+        // not in the slot yet.
+        const long forgotten = (long(context - keep) + 1) / 2;
+        history.erase(history.begin() + keep, history.begin() + keep + forgotten);
+      }
+      expected.push_back(largest(referenceLogits(history)));
+      history.push_back(expected.back());
+    }
+    EXPECT_EQ(found.tokens, expected) << "keeping " << keep;
+  }
+}
+
 TEST_F(Generation, RefusesBadPromptsAndOptions) {
   ToySession session(model.handle, 1, 32);
   tern_generation *generation = nullptr;
@@ -328,6 +352,10 @@ TEST_F(Generation, RefusesBadPromptsAndOptions) {
   options = greedy(1);
   options.logprobs = 1;
   options.top_logprobs = TERN_MAX_TOP_LOGPROBS + 1;
+  EXPECT_EQ(status(options, {1}), TERN_OUT_OF_RANGE);
+  options = greedy(1);
+  options.context_shift = 1;
+  options.shift_keep = 32;
   EXPECT_EQ(status(options, {1}), TERN_OUT_OF_RANGE);
   options = greedy(1);
   options.struct_size = offsetof(tern_generate_options, repetition_penalty);
