@@ -56,7 +56,8 @@ Status ArtifactTable::open(const Source &source, const Allocator &allocator,
   }
   uint8_t digest[Sha256::digestSize];
   sha256(bytes, tableSize, digest);
-  if (memcmp(digest, bytes + tableSize, sizeof(digest)) != 0)
+  table.tableDigest = bytes + tableSize;
+  if (memcmp(digest, table.tableDigest, sizeof(digest)) != 0)
     return Status::error(StatusCode::invalidArtifact,
                          "the table part does not match its digest; the file is damaged");
 

@@ -30,8 +30,12 @@ public:
   /// End of the table part and its digest: segments lie behind it.
   uint64_t end() const { return endOffset; }
 
+  /// SHA-256 of the table part, which covers code and weights through the digests it holds.
+  const uint8_t *digest() const { return tableDigest; }
+
 private:
   Block copy;
+  const uint8_t *tableDigest = nullptr;
   const fb::Artifact *root = nullptr;
   uint64_t endOffset = 0;
 };

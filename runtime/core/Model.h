@@ -35,6 +35,8 @@ public:
                      const Log &log, Model &result);
 
   const fb::Artifact &artifact() const { return *table; }
+  /// SHA-256 that tells this artifact from all others.
+  const uint8_t *digest() const { return table.digest(); }
   const fb::Variant &variant() const { return *chosen; }
   /// The chosen variant's plan of a function, or null.
   const fb::Plan *plan(const char *function) const;

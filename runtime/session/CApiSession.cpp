@@ -1,4 +1,4 @@
-// tern/tern.h: sessions, forward, slots, generation.
+// tern/tern.h: sessions, forward, generation.
 #include "runtime/session/Handles.h"
 
 #include <cinttypes>
@@ -6,6 +6,11 @@
 
 using namespace tern;
 using namespace tern::runtime;
+
+static_assert(TERN_MAX_LOGIT_BIASES == Generation::maxBiases);
+static_assert(TERN_MAX_STOP_STRINGS == StopStrings::maxCount);
+static_assert(TERN_MAX_STOP_STRING_BYTES == StopStrings::maxLength);
+static_assert(TERN_MAX_TOP_LOGPROBS == LogProbabilities::maxTop);
 
 static Status readSessionOptions(const tern_model *model, const tern_session_options *options,
                                  SessionOptions &result) {
@@ -38,8 +43,7 @@ tern_status tern_session_estimate(const tern_model *model, const tern_session_op
   value.arena_bytes = sizes.arenaBytes;
   value.scratch_bytes = sizes.scratchBytes;
   value.sampling_bytes = Sampler::bytes(model->model.artifact().vocabulary_size()) +
-                         TextStream::pieceCapacity +
-                         settings.slots * Generation::bytes(sizes.context);
+                         TextStream::bytes() + settings.slots * Generation::bytes(sizes.context);
   value.other_bytes =
       sizes.inputBytes + sizes.outputBytes + sizes.tableBytes + model->model.imageBytes();
   const CheckedSize total = CheckedSize(value.kv_bytes) + value.arena_bytes + value.scratch_bytes +
@@ -135,26 +139,6 @@ tern_status tern_forward(tern_session *session, const tern_batch *batch, tern_lo
   return report(status, error);
 }
 
-uint32_t tern_slot_length(const tern_session *session, uint32_t slot) {
-  return session ? session->session.length(slot) : 0;
-}
-
-tern_status tern_slot_truncate(tern_session *session, uint32_t slot, uint32_t length,
-                               tern_error *error) {
-  Status status = requireArgument(session, "session");
-  if (status.isOk())
-    status = session->session.truncate(slot, length);
-  return report(status, error);
-}
-
-tern_status tern_slot_copy(tern_session *session, uint32_t source, uint32_t destination,
-                           tern_error *error) {
-  Status status = requireArgument(session, "session");
-  if (status.isOk())
-    status = session->session.copySlot(source, destination);
-  return report(status, error);
-}
-
 tern_status tern_generate_begin(tern_session *session, const tern_generate_options *options,
                                 const int32_t *prompt, size_t prompt_size,
                                 tern_generation **generation, tern_error *error) {
@@ -169,13 +153,35 @@ tern_status tern_generate_begin(tern_session *session, const tern_generate_optio
   if (status.isOk() && settings.slot >= session->session.slots())
     status = Status::error(StatusCode::outOfRange, "slot %" PRIu32 ", the session has %" PRIu32,
                            settings.slot, session->session.slots());
+  if (status.isOk() && settings.stop_string_count)
+    status = requireArgument(settings.stop_strings, "tern_generate_options.stop_strings");
+  if (status.isOk() && settings.logit_bias_count)
+    status = requireArgument(settings.logit_biases, "tern_generate_options.logit_biases");
+  if (status.isOk() && settings.logit_bias_count > TERN_MAX_LOGIT_BIASES)
+    status = Status::error(StatusCode::outOfRange, "%zu logit biases, at most %d are possible",
+                           settings.logit_bias_count, int(TERN_MAX_LOGIT_BIASES));
   if (!status.isOk())
     return report(status, error);
+  LogitBias biases[TERN_MAX_LOGIT_BIASES];
+  for (size_t i = 0; i < settings.logit_bias_count; ++i)
+    biases[i] = {settings.logit_biases[i].token, settings.logit_biases[i].bias};
   GenerationOptions wanted;
   wanted.sampling.temperature = settings.temperature;
   wanted.sampling.topK = settings.top_k;
   wanted.sampling.topP = settings.top_p;
   wanted.sampling.minP = settings.min_p;
+  wanted.sampling.repetitionPenalty = settings.repetition_penalty;
+  wanted.sampling.frequencyPenalty = settings.frequency_penalty;
+  wanted.sampling.presencePenalty = settings.presence_penalty;
+  wanted.sampling.penaltyWindow = settings.penalty_window;
+  wanted.sampling.biases = biases;
+  wanted.sampling.biasCount = uint32_t(settings.logit_bias_count);
+  wanted.stops = settings.stop_strings;
+  wanted.stopCount = settings.stop_string_count;
+  wanted.logProbabilities = settings.logprobs != 0;
+  wanted.topLogProbabilities = settings.logprobs ? settings.top_logprobs : 0;
+  wanted.contextShift = settings.context_shift != 0;
+  wanted.shiftKeep = settings.shift_keep;
   wanted.seed = settings.seed;
   wanted.maxTokens = settings.max_tokens;
   wanted.ignoreEnd = settings.ignore_end != 0;
@@ -202,6 +208,13 @@ tern_status tern_next(tern_generation *generation, tern_piece *piece, tern_error
   value.text = produced.text.data();
   value.text_size = produced.text.size();
   value.finish = tern_finish(produced.finish);
+  if (const LogProbabilities *found = produced.logProbabilities) {
+    for (uint32_t i = 0; i < found->topCount; ++i)
+      generation->top[i] = {found->top[i].token, found->top[i].logProbability};
+    value.logprob = found->chosen;
+    value.top = generation->top;
+    value.top_count = found->topCount;
+  }
   return report(writeStruct(value, piece, "tern_piece"), error);
 }
 

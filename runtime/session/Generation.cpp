@@ -25,7 +25,24 @@ static uint32_t commonPrefix(const int32_t *a, const int32_t *b, uint32_t count)
 }
 
 Status Generation::begin(const GenerationOptions &wanted, const int32_t *prompt, size_t size) {
-  TERN_RETURN_IF_ERROR(wanted.sampling.check());
+  const uint32_t vocabulary = session->model().artifact().vocabulary_size();
+  TERN_RETURN_IF_ERROR(wanted.sampling.check(vocabulary));
+  StopStrings wantedStops;
+  TERN_RETURN_IF_ERROR(wantedStops.assign(wanted.stops, wanted.stopCount));
+  if (!wantedStops.empty() && !text->hasText())
+    return Status::error(StatusCode::notFound,
+                         "stop strings need text and the artifact has no tokenizer; stop by tokens "
+                         "instead");
+  if (wanted.topLogProbabilities > LogProbabilities::maxTop)
+    return Status::error(StatusCode::outOfRange,
+                         "log-probabilities of %" PRIu32 " tokens, at most %" PRIu32
+                         " are possible",
+                         wanted.topLogProbabilities, LogProbabilities::maxTop);
+  if (wanted.contextShift && wanted.shiftKeep >= session->context())
+    return Status::error(StatusCode::outOfRange,
+                         "a context shift that keeps %" PRIu32 " of %" PRIu32
+                         " positions has nothing to forget",
+                         wanted.shiftKeep, session->context());
   const uint32_t length = session->length(slot);
   if (size == 0 || !prompt)
     return Status::error(StatusCode::invalidArgument,
@@ -36,7 +53,6 @@ Status Generation::begin(const GenerationOptions &wanted, const int32_t *prompt,
                          " positions in use of %" PRIu32
                          "; shorten it or create the session with a longer context",
                          size, wanted.append ? length : 0, session->context());
-  const uint32_t vocabulary = session->model().artifact().vocabulary_size();
   for (size_t i = 0; i < size; ++i)
     if (prompt[i] < 0 || uint32_t(prompt[i]) >= vocabulary)
       return Status::error(StatusCode::outOfRange,
@@ -50,8 +66,13 @@ Status Generation::begin(const GenerationOptions &wanted, const int32_t *prompt,
     TERN_RETURN_IF_ERROR(session->truncate(slot, kept));
   }
   options = wanted;
+  for (uint32_t i = 0; i < wanted.sampling.biasCount; ++i)
+    biases[i] = wanted.sampling.biases[i];
+  options.sampling.biases = biases;
+  options.stops = nullptr; // the caller's
+  stops = wantedStops;
   random = Random(wanted.seed);
-  textState = text->begin();
+  textState = text->begin(stops);
   pendingBegin = 0;
   pendingEnd = uint32_t(size) - kept;
   memcpy(pending.data(), prompt + kept, pendingEnd * sizeof(int32_t));
@@ -85,6 +106,33 @@ Status Generation::finishWith(Finish reason, Piece &piece) {
   return {};
 }
 
+/// Forgets the older half of what is not to be kept. What follows is evaluated anew at its new
+/// positions: the result is that of a slot which never held more.
+Status Generation::shiftContext() {
+  const uint32_t length = session->length(slot), movable = length - options.shiftKeep;
+  const uint32_t rest = movable - (movable + 1) / 2;
+  const uint32_t waiting = pendingEnd - pendingBegin;
+  memmove(&pending[rest], &pending[pendingBegin], waiting * sizeof(int32_t));
+  memcpy(pending.data(), session->history(slot) + (length - rest), rest * sizeof(int32_t));
+  pendingBegin = 0;
+  pendingEnd = rest + waiting;
+  return session->truncate(slot, options.shiftKeep);
+}
+
+/// Samples the next token of a slot whose last row has these logits.
+Status Generation::choose(const float *logits) {
+  const uint32_t length = session->length(slot);
+  chosen = sampler->sample(logits, options.sampling, {session->history(slot), length}, random);
+  if (chosen < 0)
+    return Status::error(StatusCode::invalidArtifact,
+                         "all logits at position %" PRIu32 " are NaN; the model is damaged",
+                         length);
+  if (options.logProbabilities)
+    logProbabilities.compute(logits, session->model().artifact().vocabulary_size(), chosen,
+                             options.topLogProbabilities);
+  return {};
+}
+
 Status Generation::next(Piece &piece) {
   piece = {};
   if (!begun)
@@ -97,8 +145,11 @@ Status Generation::next(Piece &piece) {
     return finishWith(Finish::cancelled, piece);
   if (options.maxTokens && produced == options.maxTokens)
     return finishWith(Finish::maxTokens, piece);
-  if (pendingEnd - pendingBegin > session->context() - session->length(slot))
-    return finishWith(Finish::slotFull, piece);
+  if (pendingEnd - pendingBegin > session->context() - session->length(slot)) {
+    if (!options.contextShift)
+      return finishWith(Finish::slotFull, piece);
+    TERN_RETURN_IF_ERROR(shiftContext());
+  }
 
   Logits logits;
   if (Status status = feedPending(logits); !status.isOk()) {
@@ -107,22 +158,25 @@ Status Generation::next(Piece &piece) {
     begun = false;
     return status;
   }
-  const int32_t token = sampler->sample(logits.data, options.sampling, random);
-  if (token < 0) {
+  if (Status status = choose(logits.data); !status.isOk()) {
     begun = false;
-    return Status::error(StatusCode::invalidArtifact,
-                         "all logits at position %" PRIu32 " are NaN; the model is damaged",
-                         session->length(slot));
+    return status;
   }
-  if (!options.ignoreEnd && text->isEnd(token)) {
+  if (options.logProbabilities)
+    piece.logProbabilities = &logProbabilities;
+  if (!options.ignoreEnd && text->isEnd(chosen)) {
     TERN_RETURN_IF_ERROR(finishWith(Finish::endToken, piece));
-    piece.token = token;
+    piece.token = chosen;
     return {};
   }
-  pending[0] = token;
+  pending[0] = chosen;
   pendingBegin = 0;
   pendingEnd = 1;
   ++produced;
-  piece.token = token;
-  return text->push(textState, token, piece.text);
+  piece.token = chosen;
+  bool stopped = false;
+  TERN_RETURN_IF_ERROR(text->push(textState, chosen, piece.text, stopped));
+  if (stopped)
+    piece.finish = finished = Finish::stopString;
+  return {};
 }

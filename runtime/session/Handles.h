@@ -36,6 +36,7 @@ struct tern_model {
 
 struct tern_generation {
   tern::runtime::Generation generation;
+  tern_token_logprob top[TERN_MAX_TOP_LOGPROBS]; ///< of the last piece
 };
 
 struct tern_session {

@@ -1,6 +1,7 @@
 // Selection by partitioning: no full sort of the vocabulary is ever needed.
 #include "runtime/session/Sampler.h"
 
+#include <cinttypes>
 #include <cstring>
 #include <utility>
 
@@ -11,28 +12,56 @@ using namespace tern::runtime;
 /// and their logits need no exp.
 static constexpr float negligibleExponent = -30.0f;
 
-Status SamplingOptions::check() const {
+/// Magnitudes beyond any use, which keep adjusted logits finite.
+static constexpr float maxPenalty = 100;
+static constexpr float maxBias = 1e6f;
+
+static Status outOfRange(const char *name, float value, const char *expected) {
+  return Status::error(StatusCode::invalidArgument, "%s is %g, expected %s", name, double(value),
+                       expected);
+}
+
+Status SamplingOptions::check(uint32_t vocabulary) const {
   // Written so that NaN fails.
   if (!(temperature >= 0 && temperature <= 100))
-    return Status::error(StatusCode::invalidArgument, "temperature is %g, expected 0 to 100",
-                         double(temperature));
+    return outOfRange("temperature", temperature, "0 to 100");
   if (!(topP > 0 && topP <= 1))
-    return Status::error(StatusCode::invalidArgument,
-                         "top-p is %g, expected more than 0 and at most 1", double(topP));
+    return outOfRange("top-p", topP, "more than 0 and at most 1");
   if (!(minP >= 0 && minP <= 1))
-    return Status::error(StatusCode::invalidArgument, "min-p is %g, expected 0 to 1", double(minP));
+    return outOfRange("min-p", minP, "0 to 1");
+  if (!(repetitionPenalty > 0 && repetitionPenalty <= maxPenalty))
+    return outOfRange("the repetition penalty", repetitionPenalty, "more than 0 and at most 100");
+  if (!(frequencyPenalty >= -maxPenalty && frequencyPenalty <= maxPenalty))
+    return outOfRange("the frequency penalty", frequencyPenalty, "-100 to 100");
+  if (!(presencePenalty >= -maxPenalty && presencePenalty <= maxPenalty))
+    return outOfRange("the presence penalty", presencePenalty, "-100 to 100");
+  for (uint32_t i = 0; i < biasCount; ++i) {
+    const LogitBias &entry = biases[i];
+    if (entry.token < 0 || uint32_t(entry.token) >= vocabulary)
+      return Status::error(StatusCode::outOfRange,
+                           "a logit bias for token %" PRId32 ", the vocabulary has %" PRIu32,
+                           entry.token, vocabulary);
+    if (!(entry.bias <= maxBias) || (entry.bias < -maxBias && entry.bias * 0 == 0))
+      return outOfRange("a logit bias", entry.bias, "-1e6 to 1e6, or -infinity");
+  }
   return {};
 }
 
-int32_t tern::runtime::largestLogit(const float *logits, uint32_t count) {
+template <typename LogitOf> static int32_t largestOf(uint32_t count, LogitOf logitOf) {
   int32_t best = -1;
   float largest = 0;
-  for (uint32_t i = 0; i < count; ++i)
-    if (best < 0 ? logits[i] == logits[i] : logits[i] > largest) {
+  for (uint32_t i = 0; i < count; ++i) {
+    const float logit = logitOf(i);
+    if (best < 0 ? logit == logit : logit > largest) {
       best = int32_t(i);
-      largest = logits[i];
+      largest = logit;
     }
+  }
   return best;
+}
+
+int32_t tern::runtime::largestLogit(const float *logits, uint32_t count) {
+  return largestOf(count, [&](uint32_t i) { return logits[i]; });
 }
 
 float tern::runtime::expOfNegative(float x) {
@@ -119,19 +148,52 @@ uint32_t Sampler::keepTopP(uint32_t count, float p) {
   return last;
 }
 
-int32_t Sampler::sample(const float *logits, const SamplingOptions &options, Random &random) {
-  const int32_t best = largestLogit(logits, vocabulary);
+/// Puts the logits with biases and penalties into the workspace.
+void Sampler::adjust(const float *logits, const SamplingOptions &options,
+                     const TokenHistory &history) {
+  for (uint32_t i = 0; i < vocabulary; ++i)
+    workspace[i] = {logits[i], 0, int32_t(i)};
+  for (uint32_t i = 0; i < options.biasCount; ++i)
+    workspace[size_t(options.biases[i].token)].logit += options.biases[i].bias;
+  if (!options.penalizes())
+    return;
+  const uint32_t window =
+      options.penaltyWindow < history.count ? options.penaltyWindow : history.count;
+  const int32_t *newest = history.tokens + (history.count - window);
+  for (uint32_t i = 0; i < window; ++i)
+    workspace[size_t(newest[i])].weight += 1;
+  for (uint32_t i = 0; i < window; ++i) {
+    Candidate &candidate = workspace[size_t(newest[i])];
+    if (candidate.weight == 0)
+      continue; // done already
+    if (candidate.logit > 0)
+      candidate.logit /= options.repetitionPenalty;
+    else
+      candidate.logit *= options.repetitionPenalty;
+    candidate.logit -= candidate.weight * options.frequencyPenalty + options.presencePenalty;
+    candidate.weight = 0;
+  }
+}
+
+int32_t Sampler::sample(const float *logits, const SamplingOptions &options,
+                        const TokenHistory &history, Random &random) {
+  const bool adjusted = options.biasCount > 0 || options.penalizes();
+  if (adjusted)
+    adjust(logits, options, history);
+  const auto logitOf = [&](uint32_t i) { return adjusted ? workspace[i].logit : logits[i]; };
+  const int32_t best = largestOf(vocabulary, logitOf);
   if (best < 0 || options.temperature <= 0)
     return best;
-  const float largest = logits[best];
+  const float largest = logitOf(uint32_t(best));
   if (largest - largest != 0) // infinite: it alone has probability
     return best;
 
-  uint32_t count = 0;
+  uint32_t count = 0; // at most i: the entry read is not overwritten yet
   for (uint32_t i = 0; i < vocabulary; ++i) {
-    const float exponent = (logits[i] - largest) / options.temperature;
+    const float logit = logitOf(i);
+    const float exponent = (logit - largest) / options.temperature;
     if (exponent >= negligibleExponent) // false for NaN
-      workspace[count++] = {logits[i], expOfNegative(exponent), int32_t(i)};
+      workspace[count++] = {logit, expOfNegative(exponent), int32_t(i)};
   }
   count = keepTopK(count, options.topK);
   count = keepTopP(count, options.topP);

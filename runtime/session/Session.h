@@ -54,6 +54,20 @@ struct SessionSizes {
   static Status compute(const Model &model, const SessionOptions &options, SessionSizes &result);
 };
 
+/// Where a saved slot goes: `transfer` takes all bytes and returns 0.
+struct StateWriter {
+  int (*transfer)(void *context, const void *data, size_t size);
+  void *context;
+  static constexpr const char *failure = "cannot write the slot";
+};
+
+/// Where a saved slot comes from: `transfer` stores exactly `size` bytes and returns 0.
+struct StateReader {
+  int (*transfer)(void *context, void *data, size_t size);
+  void *context;
+  static constexpr const char *failure = "the saved slot ends early, or cannot be read";
+};
+
 class Session {
 public:
   Session() = default;
@@ -70,6 +84,13 @@ public:
 
   Status truncate(uint32_t slot, uint32_t length);
   Status copySlot(uint32_t source, uint32_t destination);
+
+  /// Bytes of a slot that saveSlot() writes.
+  uint64_t stateBytes(uint32_t slot) const;
+  Status saveSlot(uint32_t slot, const StateWriter &writer);
+  /// Replaces a slot. A failure before the header is read and found right leaves the slot alone,
+  /// one behind it leaves it empty.
+  Status loadSlot(uint32_t slot, const StateReader &reader);
 
   const Model &model() const { return *loaded; }
   uint32_t slots() const { return uint32_t(slotStates.size()); }
@@ -89,6 +110,8 @@ private:
     uint64_t call;
   };
   Status allocateMemory();
+  void clearTail(uint32_t slot);
+  template <typename Stream> Status passSlot(uint32_t slot, uint32_t length, Stream &stream);
   Status checkBatch(const Batch &batch, uint32_t &wanted);
 
   const Model *loaded = nullptr;

@@ -8,11 +8,12 @@ using namespace tern::runtime;
 
 Status TextStream::create(const text::Tokenizer *source, const Allocator &allocator) {
   tokenizer = source;
-  return buffer.allocate(allocator, pieceCapacity, "the text of a token");
+  return buffer.allocate(allocator, bytes(), "the text of a token");
 }
 
-TextStream::State TextStream::begin() const {
+TextStream::State TextStream::begin(const StopStrings &stops) const {
   State state;
+  state.stops = &stops;
   if (tokenizer)
     state.detokenizer.emplace(*tokenizer, text::DetokenizeOptions());
   return state;
@@ -28,9 +29,16 @@ void TextStream::write(void *context, std::string_view text) {
   stream.used += text.size();
 }
 
-Status TextStream::push(State &state, int32_t token, std::string_view &text) {
-  used = 0;
+/// Begins the buffer with what was held back.
+void TextStream::takeHeld(State &state) {
+  memcpy(buffer.data(), state.held, state.heldSize);
+  used = state.heldSize;
   overflowed = false;
+  state.heldSize = 0;
+}
+
+Status TextStream::push(State &state, int32_t token, std::string_view &text, bool &stopped) {
+  takeHeld(state);
   // A model may have more rows of logits than its tokenizer has tokens; such tokens have no text.
   if (state.detokenizer && tokenizer->isToken(token))
     TERN_RETURN_IF_ERROR(state.detokenizer->push(token, {write, this}));
@@ -38,13 +46,22 @@ Status TextStream::push(State &state, int32_t token, std::string_view &text) {
     return Status::error(StatusCode::invalidArtifact,
                          "the text of token %" PRId32 " is longer than %zu bytes", token,
                          pieceCapacity);
-  text = {reinterpret_cast<const char *>(buffer.data()), used};
+  const std::string_view found = {reinterpret_cast<const char *>(buffer.data()), used};
+  const StopStrings::Split split = state.stops->split(found);
+  stopped = split.stops;
+  text = found.substr(0, split.given);
+  if (!stopped) {
+    state.heldSize = uint16_t(found.size() - split.given);
+    memcpy(state.held, found.data() + split.given, state.heldSize);
+  }
   return {};
 }
 
 std::string_view TextStream::finish(State &state) {
-  used = 0;
+  takeHeld(state);
   if (state.detokenizer)
     state.detokenizer->finish({write, this});
-  return {reinterpret_cast<const char *>(buffer.data()), used};
+  const std::string_view found = {reinterpret_cast<const char *>(buffer.data()), used};
+  const StopStrings::Split split = state.stops->split(found);
+  return split.stops ? found.substr(0, split.given) : found;
 }

@@ -13,7 +13,7 @@ import pytest
 from conftest import HOME_ASSISTANT, BuildModel, Compile
 from gguf import GGMLQuantizationType as Type
 from models import ModelSpec
-from programs import BIN, assert_input_error, assert_usage_error, run, succeed
+from programs import BIN, Result, assert_input_error, assert_usage_error, run, succeed, tern_logits
 
 SUBCOMMANDS = ["run", "chat", "logits", "tokenize", "detokenize", "bench", "inspect", "verify"]
 QUESTION = "dim the kitchen lights to 30 percent"
@@ -41,9 +41,14 @@ def test_help_and_version_go_to_stdout() -> None:
         ["run", "m.tern", "-p", "a", "--tokens", "1"],
         ["run", "m.tern", "--tokens", "1", "--chat"],
         ["run", "m.tern", "extra", "-p", "a"],
-        ["run", "m.tern", "-p", "a", "--stop", "x"],
-        ["run", "m.tern", "-p", "a", "--min-p", "0.1"],
-        ["run", "m.tern", "-p", "a", "--repeat-penalty", "1.1"],
+        ["run", "m.tern", "-p", "a", "--stop", ""],
+        ["run", "m.tern", "-p", "a", "--stop", "x" * 257],
+        ["run", "m.tern", "-p", "a", *["--stop", "x"] * 17],
+        ["chat", "m.tern", "--logprobs", "1"],
+        ["run", "m.tern", "-p", "a", "--repeat-last-n", "8"],
+        ["run", "m.tern", "-p", "a", "--keep", "8"],
+        ["run", "m.tern", "-p", "a", "--prompt-cache", ""],
+        ["chat", "m.tern", "--context-shift"],
         ["run", "m.tern", "-p", "a", "--require-key", "k"],
         ["logits", "m.tern", "-o", "x.npy"],
         ["logits", "m.tern", "--tokens", "1"],
@@ -63,6 +68,10 @@ def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
     [
         "--threads=0", "--threads=-1", "--threads=1025", "--threads=x", "--context=0", "--context=-5",
         "-t=-1", "-t=nan", "-t=inf", "-t=x", "--top-p=0", "--top-p=1.5", "--top-p=nan", "--top-k=-1",
+        "--min-p=-0.1", "--min-p=1.1", "--min-p=nan", "--repeat-penalty=0", "--repeat-penalty=inf",
+        "--frequency-penalty=nan", "--presence-penalty=101", "--repeat-last-n=-2", "--logprobs=21", "--logprobs=-1", "--logit-bias=5", "--logit-bias=+1",
+        "--logit-bias=5+", "--logit-bias=5+x", "--logit-bias=5+-1", "--logit-bias=5+inf", "--logit-bias=5+nan",
+        "--logit-bias=-5+1", "--logit-bias=5+1e7",
         "-n=-1", "-n=1e3", "--seed=-1", "--seed=x", "--weights=fast", "--weights=stream:1G",
     ],
 )  # fmt: skip
@@ -192,6 +201,181 @@ def test_sampling_options_have_their_effect(small_artifact: Path) -> None:
     assert sample(*hot) != sample("-t", "0")
     assert sample(*hot, "--top-k", 1) == sample("-t", "0")
     assert sample("-t", "5", "--top-p", "0.0001") == sample("-t", "0")
+    assert sample(*hot, "--min-p", 1) == sample("-t", "0")
+    assert sample(*hot, "--min-p", "0.9") != sample(*hot)
+
+
+def reference_choices(logits: np.ndarray, tokens: list[int], prompt: int, options: dict[str, float]) -> list[int]:
+    """The greedy token after each prefix that ends at or behind the prompt, by the definitions in tern.h."""
+    chosen = []
+    for length in range(prompt, len(tokens)):
+        x = logits[length - 1].astype(np.float64)
+        for token, bias in options.get("biases", {}).items():
+            x[token] += bias
+        window = tokens[:length][-options["window"] :] if options["window"] else []
+        for token in set(window):
+            count = window.count(token)
+            x[token] = x[token] / options["repeat"] if x[token] > 0 else x[token] * options["repeat"]
+            x[token] -= count * options["frequency"] + options["presence"]
+        chosen.append(int(np.argmax(x)))
+    return chosen
+
+
+@pytest.mark.parametrize(
+    ("repeat", "frequency", "presence", "window", "biases"),
+    [
+        (1.0, 0.0, 0.0, 64, {}),
+        (1.8, 0.0, 0.0, 64, {}),
+        (1.0, 1.5, 0.0, 64, {}),
+        (1.0, 0.0, 2.5, 5, {}),
+        (1.3, 0.5, 0.75, 0, {}),
+        (1.3, 0.5, 0.75, -1, {17: 3.5, 300: 2.25}),
+        (1.0, -0.5, 0.0, 64, {}),
+    ],
+)
+def test_penalties_and_biases_follow_their_definitions(
+    repeat: float,
+    frequency: float,
+    presence: float,
+    window: int,
+    biases: dict[int, float],
+    build_model: BuildModel,
+    compile_gguf: Compile,
+    tmp_path: Path,
+) -> None:
+    """Each token generated is the one that numpy chooses from the model's own logits."""
+    artifact = compile_gguf(build_model(ModelSpec("no-tokenizer", tokenizer=False, chat_template=None)).path)
+    prompt = [3, 4, 5, 3, 4, 6, 3]
+    options: list[object] = ["--repeat-penalty", repeat, "--frequency-penalty", frequency]
+    options += ["--presence-penalty", presence, *(f"--logit-bias={token}+{bias}" for token, bias in biases.items())]
+    if (repeat, frequency, presence) != (1.0, 0.0, 0.0):
+        options += ["--repeat-last-n", window]
+    text = greedy(artifact, "--tokens", ",".join(map(str, prompt)), "-n", 40, *options)
+    generated = [int(token) for token in text.split()]
+    assert len(generated) == 40
+    tokens = prompt + generated
+    logits = tern_logits(artifact, tokens, tmp_path)
+    definition = {"repeat": repeat, "frequency": frequency, "presence": presence, "biases": biases}
+    definition["window"] = len(tokens) if window < 0 else window
+    assert generated == reference_choices(logits, tokens, len(prompt), definition)
+
+
+def test_excluded_tokens_do_not_come(home_assistant: Path) -> None:
+    ids = succeed("tern", "tokenize", home_assistant, stdin=greedy(home_assistant, "-p", QUESTION, "--chat").encode())
+    first = ids.text.split()[0]
+    banned = greedy(home_assistant, "-p", QUESTION, "--chat", f"--logit-bias={first}-inf")
+    assert succeed("tern", "tokenize", home_assistant, stdin=banned.encode()).text.split()[0] != first
+
+
+def test_bias_tokens_are_in_the_vocabulary(small_artifact: Path) -> None:
+    assert_input_error(run("tern", "run", small_artifact, "--tokens", "1", "--logit-bias", "503+1"), "503")
+
+
+def test_stop_strings_end_the_text(home_assistant: Path) -> None:
+    """Wherever a stop string lies across the tokens, the text ends before its first appearance."""
+    whole = greedy(home_assistant, "-p", QUESTION, "--chat").rstrip("\n")
+    for length in (1, 4, 11):
+        for at in range(0, len(whole) - length, 9):
+            stop = whole[at : at + length]
+            shown = greedy(home_assistant, "-p", QUESTION, "--chat", "--stop", stop, "--stop", "never")
+            assert shown == whole[: whole.index(stop)] + "\n", stop
+    chat = succeed("tern", "chat", home_assistant, "-t", "0", "--stop", "light", stdin=QUESTION.encode())
+    assert chat.text == whole[: whole.index("light")] + "\n"
+
+
+def test_a_stop_string_that_does_not_come_changes_nothing(home_assistant: Path) -> None:
+    whole = greedy(home_assistant, "-p", QUESTION, "--chat")
+    assert greedy(home_assistant, "-p", QUESTION, "--chat", "--stop", whole.rstrip("\n") + "!") == whole
+
+
+def test_log_probabilities_are_those_of_the_logits(small_artifact: Path, tmp_path: Path) -> None:
+    prompt = [5, 6, 7]
+    options = ["--tokens", "5,6,7", "-n", "12", "-t", "2", "--logprobs", "4", "--presence-penalty", "1"]
+    lines = [json.loads(line) for line in succeed("tern", "run", small_artifact, *options).text.splitlines()]
+    tokens = [line["token"] for line in lines[:-1]]
+    assert len(tokens) == 12 and lines[-1]["finish"] == "max_tokens" and lines[-1]["text"]
+    logits = tern_logits(small_artifact, prompt + tokens, tmp_path).astype(np.float64)
+    for row, line in zip(logits[len(prompt) - 1 :], lines[:-1], strict=False):
+        reference = row - np.log(np.exp(row - row.max()).sum()) - row.max()
+        assert abs(line["logprob"] - reference[line["token"]]) < 1e-5
+        assert [entry["token"] for entry in line["top"]] == list(np.argsort(-row, kind="stable")[:4])
+        assert all(abs(entry["logprob"] - reference[entry["token"]]) < 1e-5 for entry in line["top"])
+        ids = " ".join(str(entry["token"]) for entry in line["top"][:1]).encode()
+        assert line["top"][0]["text"].encode() == succeed("tern", "detokenize", small_artifact, stdin=ids).out
+    plain = succeed("tern", "run", small_artifact, *options[:6], "--presence-penalty", "1").text
+    assert lines[-1]["text"] + "\n" == plain
+
+
+def test_a_shifted_context_goes_on(small_artifact: Path) -> None:
+    """The text behind the shift is that of a prompt made of what the shift keeps."""
+    options = ["--context", "16", "-t", "0"]
+
+    def tokens(result: str) -> list[int]:
+        return [line["token"] for line in map(json.loads, result.splitlines()) if "token" in line]
+
+    def run_tokens(prompt: list[int], *more: object) -> list[int]:
+        ids = ",".join(map(str, prompt))
+        return tokens(succeed("tern", "run", small_artifact, "--tokens", ids, "--logprobs", 0, *options, *more).text)
+
+    whole = run_tokens([1, 2, 3], "-n", 20, "--context-shift", "--keep", "2")
+    assert len(whole) == 20
+    before = [1, 2, 3, *whole[:14]]  # 16 in the slot and one that needs the shift
+    after = before[:2] + before[9:]
+    assert run_tokens(after, "-n", 1) == whole[14:15]
+    result = run("tern", "run", small_artifact, "--tokens", "1", *options, "--context-shift", "--keep", "16")
+    assert_input_error(result, "16")
+
+
+def reused(result: Result) -> list[int]:
+    """Tokens reused, tokens of the prompt."""
+    line = next(line for line in result.err.splitlines() if line.startswith("prompt cache"))
+    return [int(word) for word in line.split() if word.isdigit()]
+
+
+def test_a_prompt_cache_saves_the_common_beginning(small_artifact: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "prompt"
+    options = ["-t", "0", "-n", "8"]
+
+    def generate(tokens: list[int]) -> Result:
+        ids = ",".join(map(str, tokens))
+        result = succeed("tern", "run", small_artifact, "--tokens", ids, "--stats", "--prompt-cache", cache, *options)
+        assert result.out == succeed("tern", "run", small_artifact, "--tokens", ids, *options).out
+        return result
+
+    prompt = list(range(10, 110))
+    assert reused(generate(prompt)) == [0, 100]
+    first = cache.read_bytes()
+    assert reused(generate(prompt)) == [99, 100]
+    assert reused(generate(prompt[:60])) == [59, 60]
+    assert cache.read_bytes() == first, "a cache that holds all of the prompt stays"
+    assert reused(generate([*prompt[:70], 7, 8, 9])) == [70, 73]
+    assert reused(generate(prompt)) == [70, 100], "the last prompt is kept"
+    assert cache.read_bytes() == first
+    assert list(tmp_path.iterdir()) == [cache]
+
+
+def test_prompt_caches_that_do_not_fit_are_refused(
+    small_artifact: Path, home_assistant: Path, small_gguf: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "prompt"
+    command = ["run", small_artifact, "-n", "2", "--prompt-cache", cache]
+    prompt = ["--tokens", ",".join(["5"] * 40)]
+    succeed("tern", *command, *prompt)
+    intact = cache.read_bytes()
+    cache.write_bytes(intact[:5000] + bytes([intact[5000] ^ 1]) + intact[5001:])
+    assert_input_error(run("tern", *command, *prompt), "prompt", "damaged", "delete it")
+    cache.write_bytes(intact[:-1])
+    assert_input_error(run("tern", *command, *prompt), "prompt", "ends early")
+    cache.write_bytes(intact + b"x")
+    assert_input_error(run("tern", *command, *prompt), "prompt", "appended")
+    cache.write_bytes(b"a text of mine" * 10)
+    assert_input_error(run("tern", *command, *prompt), "prompt", "not a saved slot")
+    assert cache.read_bytes() == b"a text of mine" * 10
+    cache.write_bytes(intact)
+    assert_input_error(run("tern", "run", home_assistant, "-p", "a", "--prompt-cache", cache), "another model")
+    assert_input_error(run("tern", *command, "--tokens", "1", "--context", "16"), "context")
+    assert_input_error(run("tern", *command[:-1], tmp_path, *prompt), "regular")
+    assert_input_error(run("tern", *command[:-1], tmp_path / "none" / "x", *prompt), "No such file")
 
 
 def test_threads_and_weights_do_not_change_the_text(home_assistant: Path) -> None:
@@ -224,6 +408,7 @@ def test_a_missing_tokenizer_stops_only_text(build_model: BuildModel, compile_gg
     model = build_model(ModelSpec("no-tokenizer", tokenizer=False, chat_template=None))
     artifact = compile_gguf(model.path)
     assert_input_error(run("tern", "run", artifact, "-p", "hello"), "tokenizer")
+    assert_input_error(run("tern", "run", artifact, "--tokens", "1", "--stop", "a"), "tokenizer")
     assert_input_error(run("tern", "run", artifact, "-p", "hello", "--chat"), artifact.name)
     assert_input_error(run("tern", "tokenize", artifact, stdin=b"hello"), "tokenizer")
     assert_input_error(run("tern", "detokenize", artifact, stdin=b"1"), "tokenizer")

@@ -31,16 +31,12 @@ private:
 GenerationRecord generate(const Model &model, tern_session *session,
                           const SamplingOptions &sampling, bool ignoreEnd,
                           const std::vector<int32_t> &prompt, const GenerationHooks &hooks) {
-  tern_generate_options options = TERN_GENERATE_OPTIONS_INIT;
-  options.max_tokens = sampling.maxTokens;
-  options.temperature = sampling.temperature;
-  options.top_p = sampling.topP;
-  options.top_k = sampling.topK;
-  options.seed = sampling.seed;
-  options.ignore_end = ignoreEnd;
+  GenerateOptions options(sampling);
+  options.value.ignore_end = ignoreEnd;
   tern_error error = TERN_ERROR_INIT;
   tern_generation *generation = nullptr;
-  check(tern_generate_begin(session, &options, prompt.data(), prompt.size(), &generation, &error),
+  check(tern_generate_begin(session, &options.value, prompt.data(), prompt.size(), &generation,
+                            &error),
         error, model.path());
   const HandleScope scope(hooks, generation);
 
@@ -65,6 +61,23 @@ GenerationRecord generate(const Model &model, tern_session *session,
       hooks.onPiece(piece);
   }
   return record;
+}
+
+const char *finishName(tern_finish finish) {
+  switch (finish) {
+  case TERN_FINISH_END_TOKEN:
+    return "end_token";
+  case TERN_FINISH_MAX_TOKENS:
+    return "max_tokens";
+  case TERN_FINISH_SLOT_FULL:
+    return "context_full";
+  case TERN_FINISH_CANCELLED:
+    return "cancelled";
+  case TERN_FINISH_STOP_STRING:
+    return "stop";
+  default:
+    return "none";
+  }
 }
 
 void requireRoom(const Model &model, size_t promptTokens, uint32_t context) {

@@ -34,6 +34,9 @@ GenerationRecord generate(const Model &model, tern_session *session,
                           const SamplingOptions &sampling, bool ignoreEnd,
                           const std::vector<int32_t> &prompt, const GenerationHooks &hooks);
 
+/// The word for a finish in JSON output.
+const char *finishName(tern_finish finish);
+
 /// Throws unless a prompt of `promptTokens` fits `context` positions.
 void requireRoom(const Model &model, size_t promptTokens, uint32_t context);
 

@@ -22,6 +22,28 @@ CLI::Validator numberWithin(double low, double high, const std::string &descript
       "");
 }
 
+/// "15043+1.5", "15043-2", "15043-inf".
+tern_logit_bias parseLogitBias(const std::string &text) {
+  constexpr double maxBias = 1e6;
+  const char *end = text.data() + text.size();
+  tern_logit_bias bias = {};
+  const auto [sign, tokenError] = std::from_chars(text.data(), end, bias.token);
+  if (tokenError == std::errc() && bias.token >= 0 && sign != end &&
+      (*sign == '+' || *sign == '-')) {
+    double magnitude = 0;
+    const auto [last, error] = std::from_chars(sign + 1, end, magnitude);
+    const bool excludes = *sign == '-' && std::isinf(magnitude);
+    if (error == std::errc() && last == end && !std::signbit(magnitude) &&
+        (magnitude <= maxBias || excludes)) {
+      bias.bias = float(*sign == '-' ? -magnitude : magnitude);
+      return bias;
+    }
+  }
+  throw CLI::ValidationError("--logit-bias", "'" + text +
+                                                 "' is not a token id, a sign and a number up to "
+                                                 "1e6; write 15043+1 or 15043-inf");
+}
+
 tern_weights_mode parseWeights(const std::string &text) {
   for (const tern_weights_mode mode : {TERN_WEIGHTS_AUTO, TERN_WEIGHTS_MAP, TERN_WEIGHTS_COPY})
     if (text == weightsName(mode))
@@ -32,7 +54,91 @@ tern_weights_mode parseWeights(const std::string &text) {
   throw CLI::ValidationError("--weights", "'" + text + "' is not auto, map or copy");
 }
 
+void addPenaltyOptions(CLI::App &command, SamplingOptions &options) {
+  constexpr double maxPenalty = 100;
+  command
+      .add_option("--repeat-penalty", options.repetitionPenalty,
+                  "Divide the logits of recent tokens by R (multiply negative ones), above 0 to "
+                  "100; 1: off (default: 1)")
+      ->type_name("R")
+      ->check(numberWithin(1e-6, maxPenalty, "a number above 0, at most 100"));
+  command
+      .add_option("--frequency-penalty", options.frequencyPenalty,
+                  "Subtract F from the logits of recent tokens for each time they occur, -100 to "
+                  "100 (default: 0)")
+      ->type_name("F")
+      ->check(numberWithin(-maxPenalty, maxPenalty, "a number from -100 to 100"));
+  command
+      .add_option("--presence-penalty", options.presencePenalty,
+                  "Subtract F from the logits of recent tokens once, -100 to 100 (default: 0)")
+      ->type_name("F")
+      ->check(numberWithin(-maxPenalty, maxPenalty, "a number from -100 to 100"));
+  command
+      .add_option("--repeat-last-n", options.penaltyWindow,
+                  "Recent tokens of prompt and text that the penalties look at; -1: all "
+                  "(default: 64)")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t(-1), int64_t(maxContext)).description(""));
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--logit-bias",
+          [&options](const std::vector<std::string> &texts) {
+            for (const std::string &text : texts)
+              options.logitBiases.push_back(parseLogitBias(text));
+          },
+          "Add a number to a token's logit: 15043+1 or 15043-2.5; 15043-inf excludes the token; "
+          "can be repeated")
+      ->type_name("TOKEN(+/-)BIAS")
+      ->allow_extra_args(false);
+}
+
 } // namespace
+
+void SamplingOptions::requireConsistent() const {
+  if (penaltyWindow && repetitionPenalty == 1 && frequencyPenalty == 0 && presencePenalty == 0)
+    throw CLI::ValidationError("--repeat-last-n",
+                               "has no effect without --repeat-penalty, --frequency-penalty or "
+                               "--presence-penalty");
+  if (logitBiases.size() > TERN_MAX_LOGIT_BIASES)
+    throw CLI::ValidationError(
+        "--logit-bias", "can be given at most " + std::to_string(TERN_MAX_LOGIT_BIASES) + " times");
+  if (shiftKeep && !contextShift)
+    throw CLI::ValidationError("--keep", "has no effect without --context-shift");
+  if (stops.size() > TERN_MAX_STOP_STRINGS)
+    throw CLI::ValidationError("--stop", "can be given at most " +
+                                             std::to_string(TERN_MAX_STOP_STRINGS) + " times");
+  for (const std::string &text : stops)
+    if (text.empty() || text.size() > TERN_MAX_STOP_STRING_BYTES)
+      throw CLI::ValidationError("--stop", "a text has " + std::to_string(text.size()) +
+                                               " bytes, expected 1 to " +
+                                               std::to_string(TERN_MAX_STOP_STRING_BYTES));
+}
+
+GenerateOptions::GenerateOptions(const SamplingOptions &sampling)
+    : biases(sampling.logitBiases), stopTexts(sampling.stops) {
+  value.max_tokens = sampling.maxTokens;
+  value.temperature = sampling.temperature;
+  value.top_p = sampling.topP;
+  value.top_k = sampling.topK;
+  value.min_p = sampling.minP;
+  value.seed = sampling.seed;
+  value.repetition_penalty = sampling.repetitionPenalty;
+  value.frequency_penalty = sampling.frequencyPenalty;
+  value.presence_penalty = sampling.presencePenalty;
+  if (sampling.penaltyWindow)
+    value.penalty_window =
+        *sampling.penaltyWindow < 0 ? UINT32_MAX : uint32_t(*sampling.penaltyWindow);
+  value.logit_biases = biases.data();
+  value.logit_bias_count = biases.size();
+  for (const std::string &text : stopTexts)
+    stopPointers.push_back(text.c_str());
+  value.stop_strings = stopPointers.data();
+  value.stop_string_count = stopPointers.size();
+  value.context_shift = sampling.contextShift;
+  value.shift_keep = sampling.shiftKeep.value_or(0);
+  value.logprobs = sampling.logprobs.has_value();
+  value.top_logprobs = sampling.logprobs.value_or(0);
+}
 
 const char *weightsName(tern_weights_mode mode) {
   switch (mode) {
@@ -107,6 +213,20 @@ void addSamplingOptions(CLI::App &command, SamplingOptions &options, uint32_t de
       .add_option("--top-k", options.topK,
                   "Sample among the K most likely tokens; 0: all (default: 0)")
       ->type_name("K");
+  command
+      .add_option("--min-p", options.minP,
+                  "Of these sample among the tokens at least P times as likely as the most likely "
+                  "one, 0 to 1; 0: all (default: 0)")
+      ->type_name("P")
+      ->check(numberWithin(0, 1, "a number from 0 to 1"));
+  addPenaltyOptions(command, options);
+  command
+      .add_option("--stop", options.stops,
+                  "End before this text, wherever it appears in the answer; can be repeated")
+      ->type_name("TEXT")
+      ->expected(1)
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command
       .add_option("--seed", options.seed,
                   "Start of the random numbers; the same seed gives the same text (default: 0)")

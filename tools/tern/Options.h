@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,7 +29,35 @@ struct SamplingOptions {
   float temperature = 0.7f;
   float topP = 0.9f;
   uint32_t topK = 0;
+  float minP = 0;
+  float repetitionPenalty = 1;
+  float frequencyPenalty = 0;
+  float presencePenalty = 0;
+  std::optional<int64_t> penaltyWindow; ///< -1: the whole history
+  std::vector<tern_logit_bias> logitBiases;
+  std::vector<std::string> stops;
+  bool contextShift = false;
+  std::optional<uint32_t> shiftKeep;
+  std::optional<uint32_t> logprobs; ///< most likely tokens to report beside the chosen one
   uint64_t seed = 0;
+
+  /// Throws CLI::ValidationError for options that have no effect without others.
+  void requireConsistent() const;
+};
+
+/// tern_generate_options with what they point to.
+class GenerateOptions {
+public:
+  explicit GenerateOptions(const SamplingOptions &sampling);
+  GenerateOptions(const GenerateOptions &) = delete;
+  GenerateOptions &operator=(const GenerateOptions &) = delete;
+
+  tern_generate_options value = TERN_GENERATE_OPTIONS_INIT;
+
+private:
+  std::vector<tern_logit_bias> biases;
+  std::vector<std::string> stopTexts;
+  std::vector<const char *> stopPointers;
 };
 
 void addModelArgument(CLI::App &command, std::string &model);

@@ -1,11 +1,14 @@
 // tern run: one prompt, one continuation, streamed to stdout.
 #include "tools/tern/Generate.h"
 #include "tools/tern/InputError.h"
+#include "tools/tern/PromptCache.h"
 #include "tools/tern/Stream.h"
 #include "tools/tern/Subcommands.h"
 
 #include <cstdio>
 #include <memory>
+#include <nlohmann/json.hpp>
+#include <utility>
 
 namespace tern::cli {
 
@@ -15,6 +18,7 @@ struct RunOptions {
   EngineOptions engine;
   SamplingOptions sampling;
   std::string prompt, tokens;
+  std::string promptCache; ///< empty: none
   bool hasPrompt = false;
   bool chat = false;
   bool stats = false;
@@ -35,12 +39,54 @@ std::vector<int32_t> promptTokens(const Model &model, const RunOptions &options)
   return model.tokenize(options.prompt, 0);
 }
 
+/// One JSON line for each token, one for the finish.
+class LogProbabilityWriter {
+public:
+  explicit LogProbabilityWriter(const Model &model) : model(model) {}
+
+  void write(const tern_piece &piece) {
+    text.append(piece.text, piece.text_size);
+    if (piece.token >= 0) {
+      nlohmann::ordered_json line = describe(piece.token, piece.logprob);
+      nlohmann::ordered_json &top = line["top"] = nlohmann::ordered_json::array();
+      for (size_t i = 0; i < piece.top_count; ++i)
+        top.push_back(describe(piece.top[i].token, piece.top[i].logprob));
+      writeStandardOutput(line.dump() + "\n", true);
+    }
+    if (piece.finish != TERN_FINISH_NONE) {
+      nlohmann::ordered_json line = {{"finish", finishName(piece.finish)}};
+      if (model.info().has_tokenizer)
+        line["text"] = text;
+      writeStandardOutput(line.dump() + "\n", true);
+    }
+  }
+
+private:
+  nlohmann::ordered_json describe(int32_t token, float logprob) const {
+    nlohmann::ordered_json result = {{"token", token}};
+    if (model.info().has_tokenizer)
+      result["text"] = model.detokenize({token});
+    result["logprob"] = logprob;
+    return result;
+  }
+
+  const Model &model;
+  std::string text;
+};
+
 /// Streams text; for a model without tokenizer the ids, separated by spaces.
 class PieceWriter {
 public:
   explicit PieceWriter(bool asText) : asText(asText) {}
 
   void write(const tern_piece &piece) {
+    writePiece(piece);
+    if (piece.finish != TERN_FINISH_NONE)
+      writeStandardOutput("\n", true);
+  }
+
+private:
+  void writePiece(const tern_piece &piece) {
     if (asText)
       return writeStandardOutput({piece.text, piece.text_size}, piece.text_size > 0);
     if (piece.token < 0)
@@ -49,7 +95,6 @@ public:
     first = false;
   }
 
-private:
   bool asText;
   bool first = true;
 };
@@ -57,20 +102,42 @@ private:
 void run(const RunOptions &options) {
   if (!options.hasPrompt)
     parseTokens(options.tokens); // wrong usage is found before the model is loaded
+  options.sampling.requireConsistent();
   const Model model(options.engine.model, options.engine.weights);
   const std::vector<int32_t> prompt = promptTokens(model, options);
   const uint32_t context = model.contextFor(options.engine.context);
   requireRoom(model, prompt.size(), context);
   const SessionHandle session = model.createSession(options.engine);
 
-  PieceWriter writer(model.info().has_tokenizer);
+  PieceWriter textWriter(model.info().has_tokenizer);
+  LogProbabilityWriter lineWriter(model);
+  PromptCache cache(options.promptCache);
+  if (!options.promptCache.empty())
+    cache.load(session.get());
+  bool saved = options.promptCache.empty();
+  const auto writePiece = [&](const tern_piece &piece) {
+    if (!std::exchange(saved, true)) {
+      // Saving is a call on the session, which may end the life of the piece's text.
+      const std::string text(piece.text, piece.text_size);
+      cache.save(session.get(), prompt);
+      tern_piece kept = piece;
+      kept.text = text.data();
+      options.sampling.logprobs ? lineWriter.write(kept) : textWriter.write(kept);
+      return;
+    }
+    options.sampling.logprobs ? lineWriter.write(piece) : textWriter.write(piece);
+  };
   const GenerationRecord record =
       generate(model, session.get(), options.sampling, /*ignoreEnd=*/false, prompt,
-               {.onHandle = {}, .onPiece = [&](const tern_piece &piece) { writer.write(piece); }});
-  writeStandardOutput("\n", true);
+               {.onHandle = {}, .onPiece = writePiece});
   if (record.finish == TERN_FINISH_SLOT_FULL)
-    std::fprintf(stderr, "tern: stopped: the context of %u positions is full; raise --context\n",
+    std::fprintf(stderr,
+                 "tern: stopped: the context of %u positions is full; raise --context, or use "
+                 "--context-shift\n",
                  context);
+  if (options.stats && !options.promptCache.empty())
+    std::fprintf(stderr, "prompt cache  %zu of %zu prompt tokens reused\n", cache.reusable(prompt),
+                 prompt.size());
   if (options.stats)
     printStatistics(record);
 }
@@ -98,6 +165,30 @@ void addRun(CLI::App &program) {
                  "Put the text of -p into the model's chat template as the user's message")
       ->needs(text);
   addSamplingOptions(*command, options->sampling, 32);
+  command
+      ->add_option("--prompt-cache", options->promptCache,
+                   "Keep the evaluated prompt in this file; the next run evaluates only what its "
+                   "prompt does not share with it")
+      ->type_name("FILE")
+      ->check(CLI::Validator(
+          [](std::string &text) {
+            return text.empty() ? std::string("needs the name of a file") : std::string();
+          },
+          ""));
+  command->add_flag("--context-shift", options->sampling.contextShift,
+                    "When the context is full, forget the older half of it and go on, instead of "
+                    "stopping");
+  command
+      ->add_option("--keep", options->sampling.shiftKeep,
+                   "First tokens that a context shift keeps (default: 0)")
+      ->type_name("N")
+      ->check(CLI::Range(0u, maxContext).description(""));
+  command
+      ->add_option("--logprobs", options->sampling.logprobs,
+                   "Print JSON lines instead of text: each token with its log-probability and the "
+                   "N most likely tokens, 0 to 20")
+      ->type_name("N")
+      ->check(CLI::Range(0, int(TERN_MAX_TOP_LOGPROBS)).description(""));
   command->add_flag(
       "--stats", options->stats,
       "Afterwards speed (tokens/s), start to first token, latency P50 and P99 (ms) and "

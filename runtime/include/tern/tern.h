@@ -266,10 +266,70 @@ TERN_API tern_status tern_slot_truncate(tern_session *session, uint32_t slot, ui
 TERN_API tern_status tern_slot_copy(tern_session *session, uint32_t source, uint32_t destination,
                                     tern_error *error);
 
+/* The tokens a slot holds, tern_slot_length of them; NULL for a slot that does not exist. Valid
+ * until the session's next call. */
+TERN_API const int32_t *tern_slot_tokens(const tern_session *session, uint32_t slot);
+
+/* A slot as bytes: its tokens and KV cache. They fit only the artifact they came from, in a session
+ * of any size that has room; anything else, and damage, is TERN_INVALID_ARGUMENT. A slot under
+ * which a saved one is loaded needs a new tern_generate_begin. A load that fails on the header
+ * leaves the slot as it was, one that fails later leaves it empty. The callbacks take or store
+ * exactly `size` bytes and return 0. */
+typedef int (*tern_save_callback)(void *context, const void *data, size_t size);
+typedef int (*tern_restore_callback)(void *context, void *data, size_t size);
+TERN_API tern_status tern_slot_save(tern_session *session, uint32_t slot, tern_save_callback save,
+                                    void *context, tern_error *error);
+TERN_API tern_status tern_slot_load(tern_session *session, uint32_t slot,
+                                    tern_restore_callback restore, void *context,
+                                    tern_error *error);
+/* The same to and from memory. *size receives the needed number of bytes, also with
+ * TERN_BUFFER_TOO_SMALL. */
+TERN_API tern_status tern_slot_save_memory(tern_session *session, uint32_t slot, void *data,
+                                           size_t capacity, size_t *size, tern_error *error);
+TERN_API tern_status tern_slot_load_memory(tern_session *session, uint32_t slot, const void *data,
+                                           size_t size, tern_error *error);
+
 /* ---- Generation ------------------------------------------------------------------------------ */
 
 typedef struct tern_generation tern_generation;
 
+/* Added to a token's logit; -INFINITY excludes the token. */
+typedef struct tern_logit_bias {
+  int32_t token;
+  float bias; /* -1e6 .. 1e6 or -INFINITY; several biases of a token add up */
+} tern_logit_bias;
+
+/* The model's own probability of a token: softmax of the logits, before biases, penalties and
+ * temperature. */
+typedef struct tern_token_logprob {
+  int32_t token;
+  float logprob; /* natural logarithm */
+} tern_token_logprob;
+
+/* Limits of one generation. */
+enum {
+  TERN_MAX_LOGIT_BIASES = 512,
+  TERN_MAX_STOP_STRINGS = 16,
+  TERN_MAX_STOP_STRING_BYTES = 256, /* of one, without the zero at its end */
+  TERN_MAX_TOP_LOGPROBS = 20
+};
+
+/* How a token is chosen, from the model's logits x, in this order:
+ *   1. logit biases          x += bias
+ *   2. penalties, for every token that occurs c > 0 times among the newest penalty_window tokens of
+ *      prompt and continuation
+ *        repetition          x = x > 0 ? x / r : x * r                 (Keskar et al. 2019, CTRL)
+ *        frequency, presence x -= c * frequency + presence             (the OpenAI API's
+ * definition)
+ *   3. temperature           probabilities are softmax(x / temperature); 0: the largest x, the
+ *                            lowest token among equals, and nothing below matters
+ *   4. top-k                 the k most likely tokens                  (Fan et al. 2018)
+ *   5. top-p                 of these the smallest set of most likely tokens whose share of their
+ *                            probability reaches top_p                 (Holtzman et al. 2019)
+ *   6. min-p                 of these the tokens at least min_p times as likely as the most likely
+ *                            one                                       (Nguyen et al. 2024)
+ *   7. a draw from what is left, by PCG32
+ * The same logits, options and history give the same token on every platform. */
 typedef struct tern_generate_options {
   size_t struct_size;
   uint32_t slot;
@@ -283,16 +343,52 @@ typedef struct tern_generate_options {
   /* Non-zero: the prompt continues the slot. Zero: the prompt is the whole history, of which the
    * part that the slot already holds is not recomputed. */
   uint32_t append;
+  float repetition_penalty;            /* above 0, at most 100; 1: off */
+  float frequency_penalty;             /* -100 .. 100; 0: off */
+  float presence_penalty;              /* -100 .. 100; 0: off */
+  uint32_t penalty_window;             /* tokens; UINT32_MAX: the whole history */
+  const tern_logit_bias *logit_biases; /* copied; NULL if there are none */
+  size_t logit_bias_count;             /* at most TERN_MAX_LOGIT_BIASES */
+  /* Texts that end the generation where they appear, also across tokens; of a stop string nothing
+   * is ever put out. Copied. Control tokens have no text and match nothing. */
+  const char *const *stop_strings;
+  size_t stop_string_count; /* at most TERN_MAX_STOP_STRINGS */
+  uint32_t logprobs;        /* non-zero: pieces have log-probabilities */
+  uint32_t top_logprobs;    /* with logprobs: most likely tokens in each piece */
+  /* Non-zero: when the slot is full, the older half of its tokens behind the first shift_keep is
+   * forgotten and the rest evaluated again at its new positions, instead of FINISH_SLOT_FULL. */
+  uint32_t context_shift;
+  uint32_t shift_keep; /* below the session's context */
 } tern_generate_options;
 #define TERN_GENERATE_OPTIONS_INIT                                                                 \
-  {sizeof(tern_generate_options), 0, 0, 0.0f, 1.0f, 0, 0.0f, 0, 0, 0}
+  {sizeof(tern_generate_options),                                                                  \
+   0,                                                                                              \
+   0,                                                                                              \
+   0.0f,                                                                                           \
+   1.0f,                                                                                           \
+   0,                                                                                              \
+   0.0f,                                                                                           \
+   0,                                                                                              \
+   0,                                                                                              \
+   0,                                                                                              \
+   1.0f,                                                                                           \
+   0.0f,                                                                                           \
+   0.0f,                                                                                           \
+   64,                                                                                             \
+   NULL,                                                                                           \
+   0,                                                                                              \
+   NULL,                                                                                           \
+   0,                                                                                              \
+   0,                                                                                              \
+   0, 0, 0}
 
 typedef enum tern_finish {
   TERN_FINISH_NONE = 0,      /* a token was produced; call again */
   TERN_FINISH_END_TOKEN = 1, /* `token` is the end token; it has no text */
   TERN_FINISH_MAX_TOKENS = 2,
   TERN_FINISH_SLOT_FULL = 3,
-  TERN_FINISH_CANCELLED = 4
+  TERN_FINISH_CANCELLED = 4,
+  TERN_FINISH_STOP_STRING = 5 /* `token` completed it; `text` is what came before */
 } tern_finish;
 
 typedef struct tern_piece {
@@ -302,8 +398,11 @@ typedef struct tern_piece {
                        session's next call */
   size_t text_size;
   tern_finish finish; /* not NONE: the generation is over and further calls repeat the finish */
+  float logprob;      /* of `token`, if asked for */
+  const tern_token_logprob *top; /* [top_count] most likely tokens, falling; valid as `text` is */
+  size_t top_count;
 } tern_piece;
-#define TERN_PIECE_INIT {sizeof(tern_piece), -1, NULL, 0, TERN_FINISH_NONE}
+#define TERN_PIECE_INIT {sizeof(tern_piece), -1, NULL, 0, TERN_FINISH_NONE, 0.0f, NULL, 0}
 
 /* Starts generating in a slot, replacing a generation under way there. The prompt (at least one
  * token) is copied. The handle belongs to the session; it stays valid until the session is

@@ -96,6 +96,9 @@ TEST(Allocation, NoneAfterTheSessionIsMade) {
     for (int i = 0; i < 100; ++i)
       prompt[i] = i;
     tern_error error = TERN_ERROR_INIT;
+    const tern_logit_bias biases[] = {{5, 1.0f}, {6, -1.0f}};
+    const char *stops[] = {"never in the text", "nor this"};
+    std::vector<uint8_t> state(1 << 17);
     char text[64];
     size_t size = 0;
     // A thread's own start may allocate: it is part of making the session, but may come late.
@@ -114,7 +117,17 @@ TEST(Allocation, NoneAfterTheSessionIsMade) {
         options.top_p = 0.9f;
         options.top_k = 50;
         options.min_p = 0.01f;
-        options.max_tokens = 40;
+        options.repetition_penalty = 1.1f;
+        options.frequency_penalty = 0.1f;
+        options.presence_penalty = 0.1f;
+        options.logit_biases = biases;
+        options.logit_bias_count = 2;
+        options.stop_strings = stops;
+        options.stop_string_count = 2;
+        options.logprobs = 1;
+        options.top_logprobs = 5;
+        options.context_shift = 1;
+        options.max_tokens = 500;
         options.ignore_end = 1;
         tern_generation *generation = nullptr;
         allRight &=
@@ -131,6 +144,9 @@ TEST(Allocation, NoneAfterTheSessionIsMade) {
     tern_logits logits = TERN_LOGITS_INIT;
     allRight &= !tern_forward(session.handle, &batch, &logits, &error);
     allRight &= !tern_slot_copy(session.handle, 0, 1, &error);
+    allRight &=
+        !tern_slot_save_memory(session.handle, 0, state.data(), state.size(), &size, &error);
+    allRight &= !tern_slot_load_memory(session.handle, 1, state.data(), size, &error);
     allRight &= !tern_slot_truncate(session.handle, 0, 3, &error);
     allRight &= !tern_detokenize(model.handle, prompt, 20, text, sizeof(text), &size, &error);
     positions[0] = 500; // refusals do not allocate either

@@ -3,7 +3,9 @@
 #include "test/unit/runtime/ToyText.h"
 
 #include <atomic>
+#include <cmath>
 #include <gtest/gtest.h>
+#include <set>
 #include <string>
 #include <thread>
 
@@ -80,6 +82,27 @@ TEST_F(Generation, GreedyFollowsTheLargestLogit) {
   EXPECT_EQ(found.tokens, expected);
 }
 
+TEST_F(Generation, PenaltiesLookAtPromptAndContinuation) {
+  ToySession session(model.handle);
+  tern_generate_options options = greedy(12);
+  const tern_logit_bias bias = {3, -INFINITY};
+  options.presence_penalty = 100;
+  options.penalty_window = UINT32_MAX;
+  options.logit_biases = &bias;
+  options.logit_bias_count = 1;
+  const Generated found = generate(session.handle, options, prompt);
+  std::vector<int32_t> history = prompt, expected;
+  for (int i = 0; i < 12; ++i) {
+    std::vector<float> logits = referenceLogits(history);
+    logits[3] = -INFINITY;
+    for (int32_t token : std::set<int32_t>(history.begin(), history.end()))
+      logits[size_t(token)] -= 100;
+    expected.push_back(largest(logits));
+    history.push_back(expected.back());
+  }
+  EXPECT_EQ(found.tokens, expected);
+}
+
 TEST_F(Generation, StreamsWholeCharacters) {
   ToySession session(model.handle);
   tern_generate_options options = greedy(400);
@@ -120,6 +143,74 @@ TEST_F(Generation, StreamsWholeCharacters) {
   ASSERT_FALSE(separated) << "choose a seed without a control token inside a character";
   EXPECT_EQ(text, expected);
   EXPECT_NE(text.find("\xEF\xBF\xBD"), std::string::npos);
+}
+
+TEST_F(Generation, StopStringsEndItAcrossTokens) {
+  // Every token is one character or less: any longer stop string crosses borders.
+  ToySession session(model.handle);
+  tern_generate_options options = greedy(300);
+  options.temperature = 50;
+  options.seed = 3;
+  const std::string whole = generate(session.handle, options, prompt).text;
+  for (size_t length : {1, 2, 3, 7})
+    for (size_t at : {0, 1, 20, 90}) {
+      const std::string stop = whole.substr(at, length);
+      const char *texts[] = {"never here", stop.c_str()};
+      options.stop_strings = texts;
+      options.stop_string_count = 2;
+      tern_generation *generation = begin(session.handle, options, prompt);
+      const Generated found = collect(generation);
+      EXPECT_EQ(found.finish, TERN_FINISH_STOP_STRING) << stop;
+      EXPECT_EQ(found.text, whole.substr(0, whole.find(stop))) << stop;
+      tern_piece piece = TERN_PIECE_INIT;
+      ASSERT_EQ(tern_next(generation, &piece, &error), TERN_OK);
+      EXPECT_EQ(piece.finish, TERN_FINISH_STOP_STRING) << "the finish repeats";
+      EXPECT_EQ(piece.text_size, 0u);
+    }
+}
+
+TEST_F(Generation, TextHeldBackForAStopStringComesAtTheEnd) {
+  ToySession session(model.handle);
+  const Generated whole = generate(session.handle, greedy(10), prompt);
+  const std::string stop = whole.text.substr(whole.text.size() - 3) + "!?";
+  const char *texts[] = {stop.c_str()};
+  tern_generate_options options = greedy(10);
+  options.stop_strings = texts;
+  options.stop_string_count = 1;
+  const Generated found = generate(session.handle, options, prompt);
+  EXPECT_EQ(found.finish, TERN_FINISH_MAX_TOKENS);
+  EXPECT_EQ(found.text, whole.text);
+}
+
+TEST_F(Generation, LogProbabilitiesAreThoseOfTheModel) {
+  ToySession session(model.handle);
+  tern_generate_options options = greedy(12);
+  options.temperature = 3;
+  options.presence_penalty = 2; // changes the choice, not the probabilities
+  options.logprobs = 1;
+  options.top_logprobs = 7;
+  tern_generation *generation = begin(session.handle, options, prompt);
+  std::vector<int32_t> history = prompt;
+  for (int step = 0; step < 12; ++step) {
+    tern_piece piece = TERN_PIECE_INIT;
+    ASSERT_EQ(tern_next(generation, &piece, &error), TERN_OK) << error.message;
+    const std::vector<float> logits = referenceLogits(history);
+    double sum = 0;
+    for (float x : logits)
+      sum += std::exp(double(x));
+    const auto expected = [&](int32_t token) {
+      return double(logits[size_t(token)]) - std::log(sum);
+    };
+    EXPECT_NEAR(double(piece.logprob), expected(piece.token), 1e-5);
+    ASSERT_EQ(piece.top_count, 7u);
+    std::vector<float> sorted = logits;
+    std::sort(sorted.rbegin(), sorted.rend());
+    for (size_t i = 0; i < 7; ++i) {
+      EXPECT_EQ(logits[size_t(piece.top[i].token)], sorted[i]);
+      EXPECT_NEAR(double(piece.top[i].logprob), expected(piece.top[i].token), 1e-5);
+    }
+    history.push_back(piece.token);
+  }
 }
 
 TEST_F(Generation, SamplingIsDecidedByTheSeed) {
@@ -187,6 +278,30 @@ TEST_F(Generation, AppendsToASlot) {
             generate(fresh.handle, greedy(6), whole).tokens);
 }
 
+TEST_F(Generation, AShiftedContextIsThatOfTheShorterHistory) {
+  constexpr uint32_t context = 40;
+  for (uint32_t keep : {0u, 1u, 7u, 38u, 39u}) {
+    ToySession session(model.handle, 1, context);
+    tern_generate_options options = greedy(100);
+    options.context_shift = 1;
+    options.shift_keep = keep;
+    const Generated found = generate(session.handle, options, prompt);
+    EXPECT_EQ(found.finish, TERN_FINISH_MAX_TOKENS);
+    std::vector<int32_t> history = prompt, expected;
+    for (int i = 0; i < 100; ++i) {
+      if (history.size() > context) {
+        // The older half of what is in the slot behind the kept tokens goes; the newest token is
+        // not in the slot yet.
+        const long forgotten = (long(context - keep) + 1) / 2;
+        history.erase(history.begin() + keep, history.begin() + keep + forgotten);
+      }
+      expected.push_back(largest(referenceLogits(history)));
+      history.push_back(expected.back());
+    }
+    EXPECT_EQ(found.tokens, expected) << "keeping " << keep;
+  }
+}
+
 TEST_F(Generation, RefusesBadPromptsAndOptions) {
   ToySession session(model.handle, 1, 32);
   tern_generation *generation = nullptr;
@@ -207,6 +322,46 @@ TEST_F(Generation, RefusesBadPromptsAndOptions) {
   options.temperature = -1;
   EXPECT_EQ(status(options, {1}), TERN_INVALID_ARGUMENT);
   options = greedy(1);
+  options.repetition_penalty = -1;
+  EXPECT_EQ(status(options, {1}), TERN_INVALID_ARGUMENT);
+  options = greedy(1);
+  options.logit_bias_count = 1;
+  EXPECT_EQ(status(options, {1}), TERN_INVALID_ARGUMENT) << "no biases";
+  const std::vector<tern_logit_bias> biases(TERN_MAX_LOGIT_BIASES + 1, {1, 1.0f});
+  options.logit_biases = biases.data();
+  options.logit_bias_count = biases.size();
+  EXPECT_EQ(status(options, {1}), TERN_OUT_OF_RANGE);
+  options.logit_bias_count -= 1;
+  EXPECT_EQ(status(options, {1}), TERN_OK);
+  options = greedy(1);
+  const std::string tooLong(TERN_MAX_STOP_STRING_BYTES + 1, 'a');
+  const std::vector<const char *> stops(TERN_MAX_STOP_STRINGS + 1, "a");
+  const char *bad[] = {"", nullptr, tooLong.c_str()};
+  options.stop_strings = stops.data();
+  options.stop_string_count = stops.size();
+  EXPECT_EQ(status(options, {1}), TERN_OUT_OF_RANGE);
+  options.stop_string_count -= 1;
+  EXPECT_EQ(status(options, {1}), TERN_OK);
+  options.stop_string_count = 1;
+  for (const char *&stop : bad) {
+    options.stop_strings = &stop;
+    EXPECT_NE(status(options, {1}), TERN_OK);
+  }
+  options.stop_strings = nullptr;
+  EXPECT_EQ(status(options, {1}), TERN_INVALID_ARGUMENT);
+  options = greedy(1);
+  options.logprobs = 1;
+  options.top_logprobs = TERN_MAX_TOP_LOGPROBS + 1;
+  EXPECT_EQ(status(options, {1}), TERN_OUT_OF_RANGE);
+  options = greedy(1);
+  options.context_shift = 1;
+  options.shift_keep = 32;
+  EXPECT_EQ(status(options, {1}), TERN_OUT_OF_RANGE);
+  options = greedy(1);
+  options.struct_size = offsetof(tern_generate_options, repetition_penalty);
+  options.repetition_penalty = -1; // behind the size that is announced: not looked at
+  EXPECT_EQ(status(options, {1}), TERN_OK) << error.message;
+  options = greedy(1);
   options.struct_size = 0;
   EXPECT_EQ(status(options, {1}), TERN_INVALID_ARGUMENT);
 }
@@ -218,6 +373,13 @@ TEST_F(Generation, WorksWithoutATokenizer) {
   const Generated found = generate(session.handle, greedy(4), prompt);
   EXPECT_EQ(found.tokens.size(), 4u);
   EXPECT_EQ(found.text, "");
+  const char *stop = "a";
+  tern_generate_options options = greedy(1);
+  options.stop_strings = &stop;
+  options.stop_string_count = 1;
+  tern_generation *generation = nullptr;
+  EXPECT_EQ(tern_generate_begin(session.handle, &options, prompt.data(), 1, &generation, &error),
+            TERN_NOT_FOUND);
   size_t count = 0;
   EXPECT_EQ(tern_tokenize(plain.handle, "a", 1, 0, nullptr, 0, &count, &error), TERN_NOT_FOUND);
 }

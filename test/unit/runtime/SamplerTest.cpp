@@ -32,7 +32,7 @@ static std::map<int32_t, int> draw(const std::vector<float> &logits, const Sampl
   Random random(seed);
   std::map<int32_t, int> counts;
   for (int i = 0; i < draws; ++i)
-    ++counts[sampler.sample(logits.data(), options, random)];
+    ++counts[sampler.sample(logits.data(), options, {}, random)];
   return counts;
 }
 
@@ -189,7 +189,7 @@ TEST(Sampler, TheSeedDecides) {
     Random random(seed);
     std::vector<int32_t> tokens;
     for (int i = 0; i < 50; ++i)
-      tokens.push_back(sampler.sample(logits.data(), options, random));
+      tokens.push_back(sampler.sample(logits.data(), options, {}, random));
     return tokens;
   };
   EXPECT_EQ(sequence(5), sequence(5));
@@ -200,7 +200,7 @@ TEST(Sampler, RefusesOptionsOutOfRange) {
   const auto code = [](auto set) {
     SamplingOptions options;
     set(options);
-    return options.check().code();
+    return options.check(100).code();
   };
   EXPECT_EQ(code([](auto &) {}), StatusCode::ok);
   EXPECT_EQ(code([](auto &o) { o.temperature = -1; }), StatusCode::invalidArgument);
@@ -210,4 +210,109 @@ TEST(Sampler, RefusesOptionsOutOfRange) {
   EXPECT_EQ(code([](auto &o) { o.topP = 1.5f; }), StatusCode::invalidArgument);
   EXPECT_EQ(code([](auto &o) { o.topP = notANumber; }), StatusCode::invalidArgument);
   EXPECT_EQ(code([](auto &o) { o.minP = -0.1f; }), StatusCode::invalidArgument);
+  EXPECT_EQ(code([](auto &o) { o.repetitionPenalty = 0; }), StatusCode::invalidArgument);
+  EXPECT_EQ(code([](auto &o) { o.repetitionPenalty = notANumber; }), StatusCode::invalidArgument);
+  EXPECT_EQ(code([](auto &o) { o.frequencyPenalty = infinite; }), StatusCode::invalidArgument);
+  EXPECT_EQ(code([](auto &o) { o.presencePenalty = -101; }), StatusCode::invalidArgument);
+  const auto biasCode = [](LogitBias bias) {
+    SamplingOptions options;
+    options.biases = &bias;
+    options.biasCount = 1;
+    return options.check(100).code();
+  };
+  EXPECT_EQ(biasCode({99, -infinite}), StatusCode::ok);
+  EXPECT_EQ(biasCode({100, 1}), StatusCode::outOfRange);
+  EXPECT_EQ(biasCode({-1, 1}), StatusCode::outOfRange);
+  EXPECT_EQ(biasCode({0, infinite}), StatusCode::invalidArgument);
+  EXPECT_EQ(biasCode({0, notANumber}), StatusCode::invalidArgument);
+  EXPECT_EQ(biasCode({0, -2e6f}), StatusCode::invalidArgument);
+}
+
+/// The greedy token after biases and penalties.
+static int32_t greedyToken(const std::vector<float> &logits, SamplingOptions options,
+                           const std::vector<int32_t> &history,
+                           const std::vector<LogitBias> &biases = {}) {
+  Sampler sampler;
+  EXPECT_TRUE(sampler.allocate({}, uint32_t(logits.size())).isOk());
+  Random random;
+  options.biases = biases.data();
+  options.biasCount = uint32_t(biases.size());
+  return sampler.sample(logits.data(), options, {history.data(), uint32_t(history.size())}, random);
+}
+
+TEST(Sampler, TheRepetitionPenaltyDividesPositiveAndMultipliesNegativeLogits) {
+  SamplingOptions options;
+  options.repetitionPenalty = 2;
+  EXPECT_EQ(greedyToken({4, 2.1f, 1}, options, {0}), 1);
+  EXPECT_EQ(greedyToken({4, 1.9f, 1}, options, {0, 0, 0}), 0) << "once, however often it occurs";
+  EXPECT_EQ(greedyToken({-1, -1.9f, -3}, options, {0}), 1);
+  EXPECT_EQ(greedyToken({-1, -2.1f, -3}, options, {0}), 0);
+}
+
+TEST(Sampler, FrequencyCountsAndPresenceDoesNot) {
+  SamplingOptions options;
+  options.frequencyPenalty = 0.5f;
+  EXPECT_EQ(greedyToken({3, 2}, options, {0}), 0);
+  EXPECT_EQ(greedyToken({3, 2}, options, {0, 0, 0}), 1);
+  options.frequencyPenalty = 0;
+  options.presencePenalty = 0.9f;
+  EXPECT_EQ(greedyToken({3, 2}, options, {0, 0, 0}), 0);
+  options.presencePenalty = 1.1f;
+  EXPECT_EQ(greedyToken({3, 2}, options, {0}), 1);
+  options.presencePenalty = -1.1f;
+  EXPECT_EQ(greedyToken({3, 2}, options, {1}), 1) << "negative penalties reward";
+}
+
+TEST(Sampler, OnlyTheWindowIsPenalized) {
+  SamplingOptions options;
+  options.presencePenalty = 5;
+  options.penaltyWindow = 2;
+  EXPECT_EQ(greedyToken({3, 2, 1, 0}, options, {0, 1, 2}), 0);
+  EXPECT_EQ(greedyToken({3, 2, 1, 0}, options, {1, 2, 0}), 1);
+  options.penaltyWindow = 0;
+  EXPECT_EQ(greedyToken({3, 2, 1, 0}, options, {1, 2, 0}), 0);
+  options.penaltyWindow = UINT32_MAX;
+  EXPECT_EQ(greedyToken({3, 2, 1, 0}, options, {0, 1, 2}), 3);
+}
+
+TEST(Sampler, BiasesAddUpAndComeBeforePenalties) {
+  SamplingOptions options;
+  EXPECT_EQ(greedyToken({1, 2, 3}, options, {}, {{0, 1}, {0, 1.5f}}), 0);
+  EXPECT_EQ(greedyToken({1, 2, 3}, options, {}, {{2, -infinite}}), 1);
+  options.repetitionPenalty = 2;
+  // (-1 + 5) / 2 = 2; biased after the penalty it would be -2 + 5 = 3.
+  EXPECT_EQ(greedyToken({-1, 2.5f}, options, {0}, {{0, 5}}), 1);
+  options.repetitionPenalty = 1;
+  options.temperature = 1;
+  EXPECT_EQ(tokensOf(draw({1, 2, 3}, options, 500)), std::set<int32_t>({0, 1, 2}));
+  for (int i = 0; i < 20; ++i)
+    EXPECT_NE(greedyToken({1, 2, 3}, options, {}, {{2, -infinite}}), 2);
+}
+
+TEST(Sampler, FrequenciesFollowTheSoftmaxOfPenalizedLogits) {
+  const std::vector<float> logits = {1.0f, 0.0f, 2.0f, -1.0f};
+  const std::vector<int32_t> history = {2, 2, 0, 3};
+  const LogitBias bias = {1, 0.75f};
+  SamplingOptions options;
+  options.temperature = 0.8f;
+  options.repetitionPenalty = 1.25f;
+  options.frequencyPenalty = 0.3f;
+  options.presencePenalty = 0.1f;
+  options.biases = &bias;
+  options.biasCount = 1;
+  const double adjusted[] = {1.0 / 1.25 - 0.4, 0.75, 2.0 / 1.25 - 0.7, -1.0 * 1.25 - 0.4};
+  Sampler sampler;
+  ASSERT_TRUE(sampler.allocate({}, 4).isOk());
+  Random random(11);
+  constexpr int draws = 60000;
+  double counts[4] = {}, total = 0, chiSquared = 0;
+  for (int i = 0; i < draws; ++i)
+    ++counts[sampler.sample(logits.data(), options, {history.data(), 4}, random)];
+  for (double x : adjusted)
+    total += std::exp(x / 0.8);
+  for (int i = 0; i < 4; ++i) {
+    const double expected = draws * std::exp(adjusted[i] / 0.8) / total;
+    chiSquared += (counts[i] - expected) * (counts[i] - expected) / expected;
+  }
+  EXPECT_LT(chiSquared, 21.1) << "p < 1e-4 with 3 degrees of freedom";
 }

@@ -1,0 +1,202 @@
+// A slot as bytes: saved, loaded, kept in a file.
+//
+//   SlotStateHeader                      version, the artifact's digest, sizes
+//   i32 tokens[length]
+//   per KV cache: used key blocks, used value blocks
+//   SHA-256 of all of the above
+//
+// Little endian, as the artifact. A state fits only the artifact it came from. Everything read is
+// checked; the slot has a length again only after the digest at the end has been found right.
+#include "runtime/core/Sha256.h"
+#include "runtime/core/Verify.h"
+#include "runtime/session/Session.h"
+
+#include <cinttypes>
+#include <cstring>
+
+using namespace tern;
+using namespace tern::runtime;
+
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "states are little endian");
+
+namespace {
+
+constexpr char stateMagic[8] = {'T', 'E', 'R', 'N', 'S', 'L', 'O', 'T'};
+constexpr uint32_t stateVersion = 1;
+
+struct SlotStateHeader {
+  char magic[8];
+  uint32_t version;
+  uint32_t blockPositions;
+  uint8_t artifactDigest[Sha256::digestSize];
+  uint32_t length;
+  uint32_t cacheCount;
+  uint64_t positionBytes; ///< of all caches' blocks together
+};
+static_assert(sizeof(SlotStateHeader) == 64);
+
+/// Writes or reads, and digests what passes.
+template <typename Stream> class Digesting {
+public:
+  explicit Digesting(const Stream &stream) : stream(stream) {}
+
+  template <typename Data> Status pass(Data *data, size_t size) {
+    if (stream.transfer(stream.context, data, size) != 0)
+      return Status::error(StatusCode::ioError, Stream::failure);
+    digest.update(data, size);
+    return {};
+  }
+  void finish(uint8_t (&result)[Sha256::digestSize]) { digest.finish(result); }
+
+private:
+  const Stream &stream;
+  Sha256 digest;
+};
+
+} // namespace
+
+static uint64_t blocksOf(uint32_t length) {
+  return (uint64_t(length) + blockPositions - 1) / blockPositions;
+}
+
+static SlotStateHeader headerFor(const Model &model, uint32_t length) {
+  SlotStateHeader header = {};
+  memcpy(header.magic, stateMagic, sizeof(stateMagic));
+  header.version = stateVersion;
+  header.blockPositions = blockPositions;
+  memcpy(header.artifactDigest, model.digest(), Sha256::digestSize);
+  header.length = length;
+  header.cacheCount = sizeOf(model.artifact().kv_caches());
+  for (uint32_t i = 0; i < header.cacheCount; ++i) {
+    const fb::KvCache &cache = *model.artifact().kv_caches()->Get(i);
+    header.positionBytes += cache.key_block_bytes() + cache.value_block_bytes();
+  }
+  return header;
+}
+
+uint64_t Session::stateBytes(uint32_t slot) const {
+  return sizeof(SlotStateHeader) + uint64_t(length(slot)) * sizeof(int32_t) +
+         blocksOf(length(slot)) * headerFor(*loaded, 0).positionBytes + Sha256::digestSize;
+}
+
+/// Zeroes what the last block in use holds behind the slot's length: leftovers of other sequences.
+void Session::clearTail(uint32_t slot) {
+  const uint32_t length = slotStates[slot].length, used = length % blockPositions;
+  if (used == 0)
+    return;
+  const uint64_t block =
+      uint64_t(blockTable[size_t(slot) * sizes.blockTableStride + length / blockPositions]);
+  for (uint32_t c = 0; c < kvKeys.size(); ++c) {
+    const fb::KvCache &cache = *loaded->artifact().kv_caches()->Get(c);
+    // Keys are [kv_heads][64 / 16][head_size][16], values [kv_heads][64][value_size].
+    constexpr uint32_t tile = 16;
+    const uint64_t keyRow = uint64_t(cache.key_block_bytes()) /
+                            (uint64_t(cache.kv_heads()) * cache.head_size() * blockPositions) *
+                            tile;
+    uint8_t *rows = kvKeys[c] + cache.key_block_bytes() * block;
+    for (uint32_t head = 0; head < cache.kv_heads(); ++head)
+      for (uint32_t first = 0; first < blockPositions; first += tile)
+        for (uint32_t d = 0; d < cache.head_size(); ++d, rows += keyRow) {
+          const uint32_t kept = used <= first ? 0 : used - first < tile ? used - first : tile;
+          memset(rows + keyRow / tile * kept, 0, keyRow / tile * (tile - kept));
+        }
+    const uint64_t headBytes = cache.value_block_bytes() / cache.kv_heads();
+    uint8_t *values = kvValues[c] + cache.value_block_bytes() * block;
+    for (uint32_t head = 0; head < cache.kv_heads(); ++head, values += headBytes)
+      memset(values + headBytes / blockPositions * used, 0,
+             headBytes / blockPositions * (blockPositions - used));
+  }
+}
+
+/// Passes a slot's tokens and blocks, in the order of the format.
+template <typename Stream>
+Status Session::passSlot(uint32_t slot, uint32_t length, Stream &stream) {
+  TERN_RETURN_IF_ERROR(
+      stream.pass(&histories[size_t(slot) * sizes.context], size_t(length) * sizeof(int32_t)));
+  const int32_t *blocks = &blockTable[size_t(slot) * sizes.blockTableStride];
+  for (uint32_t c = 0; c < kvKeys.size(); ++c) {
+    const fb::KvCache &cache = *loaded->artifact().kv_caches()->Get(c);
+    for (uint64_t b = 0; b < blocksOf(length); ++b)
+      TERN_RETURN_IF_ERROR(stream.pass(kvKeys[c] + cache.key_block_bytes() * uint64_t(blocks[b]),
+                                       cache.key_block_bytes()));
+    for (uint64_t b = 0; b < blocksOf(length); ++b)
+      TERN_RETURN_IF_ERROR(
+          stream.pass(kvValues[c] + cache.value_block_bytes() * uint64_t(blocks[b]),
+                      cache.value_block_bytes()));
+  }
+  return {};
+}
+
+static Status checkSlot(uint32_t slot, uint32_t slots) {
+  if (slot >= slots)
+    return Status::error(StatusCode::outOfRange, "slot %" PRIu32 ", the session has %" PRIu32, slot,
+                         slots);
+  return {};
+}
+
+Status Session::saveSlot(uint32_t slot, const StateWriter &writer) {
+  TERN_RETURN_IF_ERROR(checkSlot(slot, slots()));
+  clearTail(slot);
+  const SlotStateHeader header = headerFor(*loaded, slotStates[slot].length);
+  Digesting<StateWriter> stream(writer);
+  TERN_RETURN_IF_ERROR(stream.pass(&header, sizeof(header)));
+  TERN_RETURN_IF_ERROR(passSlot(slot, header.length, stream));
+  uint8_t digest[Sha256::digestSize];
+  stream.finish(digest);
+  if (writer.transfer(writer.context, digest, sizeof(digest)) != 0)
+    return Status::error(StatusCode::ioError, StateWriter::failure);
+  return {};
+}
+
+static Status checkHeader(const SlotStateHeader &header, const Model &model, uint32_t context) {
+  if (memcmp(header.magic, stateMagic, sizeof(stateMagic)) != 0)
+    return Status::error(StatusCode::invalidArgument,
+                         "not a saved slot: no \"TERNSLOT\" at byte 0");
+  if (header.version != stateVersion)
+    return Status::error(StatusCode::unsupported,
+                         "a saved slot of version %" PRIu32 ", this runtime reads %" PRIu32,
+                         header.version, stateVersion);
+  const SlotStateHeader expected = headerFor(model, header.length);
+  if (memcmp(header.artifactDigest, expected.artifactDigest, Sha256::digestSize) != 0)
+    return Status::error(
+        StatusCode::invalidArgument,
+        "the saved slot belongs to another model, or to another compilation of it");
+  if (memcmp(&header, &expected, sizeof(header)) != 0)
+    return Status::error(
+        StatusCode::invalidArgument,
+        "the saved slot's KV caches have another shape: %" PRIu32 " caches with %" PRIu64
+        " bytes a block, expected %" PRIu32 " with %" PRIu64,
+        header.cacheCount, header.positionBytes, expected.cacheCount, expected.positionBytes);
+  if (header.length > context)
+    return Status::error(StatusCode::outOfRange,
+                         "the saved slot has %" PRIu32 " positions, the session's slots %" PRIu32
+                         "; create the session with a longer context",
+                         header.length, context);
+  return {};
+}
+
+Status Session::loadSlot(uint32_t slot, const StateReader &reader) {
+  TERN_RETURN_IF_ERROR(checkSlot(slot, slots()));
+  SlotStateHeader header;
+  Digesting<StateReader> stream(reader);
+  TERN_RETURN_IF_ERROR(stream.pass(&header, sizeof(header)));
+  TERN_RETURN_IF_ERROR(checkHeader(header, *loaded, sizes.context));
+  slotStates[slot].length = 0; // what follows overwrites the slot
+  TERN_RETURN_IF_ERROR(passSlot(slot, header.length, stream));
+  uint8_t digest[Sha256::digestSize], expected[Sha256::digestSize];
+  stream.finish(digest);
+  if (reader.transfer(reader.context, expected, sizeof(expected)) != 0)
+    return Status::error(StatusCode::ioError, StateReader::failure);
+  if (memcmp(digest, expected, sizeof(digest)) != 0)
+    return Status::error(StatusCode::invalidArgument,
+                         "the saved slot does not match its digest; it is damaged");
+  const uint32_t vocabulary = loaded->artifact().vocabulary_size();
+  for (uint32_t i = 0; i < header.length; ++i)
+    if (const int32_t token = history(slot)[i]; token < 0 || uint32_t(token) >= vocabulary)
+      return Status::error(StatusCode::invalidArgument,
+                           "the saved slot has token %" PRId32 ", the vocabulary %" PRIu32, token,
+                           vocabulary);
+  slotStates[slot].length = header.length;
+  clearTail(slot); // attention multiplies it by zero: it must be finite
+  return {};
+}

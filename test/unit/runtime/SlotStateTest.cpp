@@ -1,0 +1,138 @@
+// Saved slots: round trips between sessions, and refusal of everything else.
+#include "test/unit/runtime/ToyArtifact.h"
+
+#include <cstring>
+#include <gtest/gtest.h>
+#include <string>
+#include <vector>
+
+using namespace tern::test;
+
+namespace {
+class SlotState : public testing::Test {
+protected:
+  LoadedModel model{ToyArtifact().write()};
+  tern_error error = TERN_ERROR_INIT;
+
+  void SetUp() override { ASSERT_NE(model.handle, nullptr) << model.error.message; }
+
+  /// Logits of the last of `tokens`, which continue the slot.
+  std::vector<float> evaluate(tern_session *session, int32_t slot, std::vector<int32_t> tokens) {
+    std::vector<float> last;
+    for (size_t at = 0; at < tokens.size(); at += TOY_MAX_BATCH) {
+      tern_batch batch = TERN_BATCH_INIT;
+      batch.rows = std::min<size_t>(TOY_MAX_BATCH, tokens.size() - at);
+      batch.tokens = tokens.data() + at;
+      const std::vector<int32_t> slots(batch.rows, slot);
+      batch.slots = slots.data();
+      tern_logits logits = TERN_LOGITS_INIT;
+      EXPECT_EQ(tern_forward(session, &batch, &logits, &error), TERN_OK) << error.message;
+      last.assign(logits.logits, logits.logits + TOY_VOCABULARY);
+    }
+    return last;
+  }
+  std::vector<uint8_t> save(tern_session *session, uint32_t slot) {
+    size_t size = 0;
+    EXPECT_EQ(tern_slot_save_memory(session, slot, nullptr, 0, &size, &error),
+              TERN_BUFFER_TOO_SMALL);
+    std::vector<uint8_t> bytes(size);
+    EXPECT_EQ(tern_slot_save_memory(session, slot, bytes.data(), size, &size, &error), TERN_OK)
+        << error.message;
+    EXPECT_EQ(size, bytes.size());
+    return bytes;
+  }
+  tern_status load(tern_session *session, uint32_t slot, const std::vector<uint8_t> &bytes) {
+    return tern_slot_load_memory(session, slot, bytes.data(), bytes.size(), &error);
+  }
+};
+} // namespace
+
+static std::vector<int32_t> someTokens(int count, int first = 3) {
+  std::vector<int32_t> tokens;
+  for (int i = 0; i < count; ++i)
+    tokens.push_back((first + i * 7) % TOY_VOCABULARY);
+  return tokens;
+}
+
+TEST_F(SlotState, GoesOnInAnotherSessionAsInItsOwn) {
+  for (int length : {1, 15, 16, 63, 64, 65, 130}) {
+    ToySession first(model.handle, 2, 256), second(model.handle, 3, 192);
+    evaluate(first.handle, 1, someTokens(length));
+    evaluate(second.handle, 2, someTokens(100, 50));
+    ASSERT_EQ(load(second.handle, 2, save(first.handle, 1)), TERN_OK) << error.message;
+    ASSERT_EQ(tern_slot_length(second.handle, 2), uint32_t(length));
+    const int32_t *tokens = tern_slot_tokens(second.handle, 2);
+    EXPECT_EQ(std::vector<int32_t>(tokens, tokens + length), someTokens(length));
+    EXPECT_EQ(evaluate(second.handle, 2, {9, 8}), evaluate(first.handle, 1, {9, 8}));
+  }
+}
+
+TEST_F(SlotState, AnEmptySlotIsSavedToo) {
+  ToySession session(model.handle, 2);
+  evaluate(session.handle, 1, someTokens(5));
+  ASSERT_EQ(load(session.handle, 1, save(session.handle, 0)), TERN_OK) << error.message;
+  EXPECT_EQ(tern_slot_length(session.handle, 1), 0u);
+}
+
+TEST_F(SlotState, HasNothingOfEarlierContents) {
+  ToySession used(model.handle), fresh(model.handle);
+  evaluate(used.handle, 0, someTokens(120, 40));
+  ASSERT_EQ(tern_slot_truncate(used.handle, 0, 0, &error), TERN_OK);
+  for (int length : {3, 21, 64, 90}) {
+    evaluate(used.handle, 0, someTokens(length));
+    evaluate(fresh.handle, 0, someTokens(length));
+    EXPECT_EQ(save(used.handle, 0), save(fresh.handle, 0)) << length;
+    ASSERT_EQ(tern_slot_truncate(used.handle, 0, 0, &error), TERN_OK);
+    ASSERT_EQ(tern_slot_truncate(fresh.handle, 0, 0, &error), TERN_OK);
+  }
+}
+
+TEST_F(SlotState, EveryDamagedByteIsFound) {
+  ToySession session(model.handle, 2);
+  evaluate(session.handle, 0, someTokens(20));
+  const std::vector<uint8_t> intact = save(session.handle, 0);
+  for (size_t at = 0; at < intact.size(); at += at < 200 ? 1 : 37) {
+    std::vector<uint8_t> damaged = intact;
+    damaged[at] ^= 0x10;
+    EXPECT_NE(load(session.handle, 1, damaged), TERN_OK) << "byte " << at;
+    EXPECT_EQ(tern_slot_length(session.handle, 1), 0u);
+    EXPECT_GT(strlen(error.message), 10u);
+  }
+  for (size_t size :
+       {size_t(0), size_t(7), size_t(63), size_t(64), size_t(100), intact.size() - 1}) {
+    const std::vector<uint8_t> cut(intact.begin(), intact.begin() + long(size));
+    EXPECT_NE(tern_slot_load_memory(session.handle, 1, cut.empty() ? intact.data() : cut.data(),
+                                    size, &error),
+              TERN_OK);
+  }
+  EXPECT_EQ(load(session.handle, 1, intact), TERN_OK) << error.message;
+}
+
+TEST_F(SlotState, ForeignStatesLeaveTheSlotAlone) {
+  ToyArtifact other;
+  other.table.metadata[0]->value = "another";
+  LoadedModel otherModel(other.write());
+  ASSERT_NE(otherModel.handle, nullptr) << otherModel.error.message;
+  ToySession session(model.handle, 1, 64), otherSession(otherModel.handle), large(model.handle);
+  evaluate(otherSession.handle, 0, someTokens(5));
+  evaluate(large.handle, 0, someTokens(65));
+  evaluate(session.handle, 0, someTokens(9));
+  EXPECT_EQ(load(session.handle, 0, save(otherSession.handle, 0)), TERN_INVALID_ARGUMENT);
+  EXPECT_NE(std::string(error.message).find("another model"), std::string::npos);
+  EXPECT_EQ(load(session.handle, 0, save(large.handle, 0)), TERN_OUT_OF_RANGE);
+  EXPECT_NE(std::string(error.message).find("longer context"), std::string::npos);
+  EXPECT_EQ(load(session.handle, 0, std::vector<uint8_t>(1000, 'x')), TERN_INVALID_ARGUMENT);
+  EXPECT_EQ(tern_slot_length(session.handle, 0), 9u);
+}
+
+TEST_F(SlotState, SlotsThatDoNotExistAreRefused) {
+  ToySession session(model.handle);
+  size_t size = 0;
+  char byte;
+  EXPECT_EQ(tern_slot_save_memory(session.handle, 1, &byte, 1, &size, &error), TERN_OUT_OF_RANGE);
+  EXPECT_EQ(tern_slot_load_memory(session.handle, 1, &byte, 1, &error), TERN_OUT_OF_RANGE);
+  EXPECT_EQ(tern_slot_save(session.handle, 0, nullptr, nullptr, &error), TERN_INVALID_ARGUMENT);
+  EXPECT_EQ(tern_slot_load(session.handle, 0, nullptr, nullptr, &error), TERN_INVALID_ARGUMENT);
+  EXPECT_EQ(tern_slot_save_memory(nullptr, 0, &byte, 1, &size, &error), TERN_INVALID_ARGUMENT);
+  EXPECT_EQ(tern_slot_tokens(session.handle, 1), nullptr);
+}
