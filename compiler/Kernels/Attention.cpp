@@ -10,7 +10,9 @@
 // Positions after the row's own are masked out of the scores and never multiplied into the values:
 // what lies there is not initialised.
 #include "compiler/Kernels/KvCacheAccess.h"
+#include "llvm/ADT/bit.h"
 #include <limits>
+#include <numbers>
 
 using namespace mlir;
 using Halide::Expr;
@@ -79,6 +81,7 @@ private:
   Func foldTilesAndLanes(Func partial, Func &folded, const std::string &name,
                          const Combine &combine) const;
   void defineRow();
+  void defineSlope();
   void defineScores();
   void defineWeights();
   void defineBlockValues();
@@ -102,6 +105,21 @@ void AttentionBuilder::defineRow() {
   s.rowSlot(u) = boundedSlot(builder.get<IntValue>(op.getSlots()), row());
 }
 
+// ALiBi's slopes: 2^(-bias (h + 1) / n) for the first n heads, n the largest power of two that is
+// not above their number; the others take those of 2 n heads, every second one.
+void AttentionBuilder::defineSlope() {
+  if (!op.getAlibi())
+    return;
+  float bias = op.getAlibi()->convertToFloat();
+  int powerOfTwo = int(llvm::bit_floor(op.getHeads()));
+  float step = bias * std::numbers::ln2_v<float> / float(powerOfTwo);
+  Expr head = keyHead() * groupHeads + g;
+  Expr steps = Halide::cast<float>(
+      Halide::select(head < powerOfTwo, 2 * (head + 1), 2 * (head - powerOfTwo) + 1));
+  s.slope = Func("slope");
+  s.slope(g, u) = Halide::exp(steps * (-step / 2));
+}
+
 void AttentionBuilder::defineScores() {
   const FloatValue &query = builder.get<FloatValue>(op.getQuery());
   s.query = Func("query");
@@ -121,7 +139,16 @@ void AttentionBuilder::defineScores() {
   s.scoreBlock = blocks.x;
   s.scores = Func("scores");
   s.scores(lane, tile, c, g, b, u) = Halide::undef<float>();
-  s.scores(lane, tile, blocks, g, b, u) = s.dot(lane, tile, blocks, g, b, u);
+  Expr score = s.dot(lane, tile, blocks, g, b, u);
+  if (op.getSoftCap()) {
+    float cap = op.getSoftCap()->convertToFloat();
+    score = cap * tanhThroughExp(score * (1.0f / cap));
+  }
+  if (op.getAlibi()) {
+    Expr distance = b * attentionBlock + blocks * cacheBlock + tile * keyTile + lane - position();
+    score += s.slope(g, u) * Halide::cast<float>(distance);
+  }
+  s.scores(lane, tile, blocks, g, b, u) = score;
 
   // Masking is a pass of its own over the blocks that need it: under a condition that varies by
   // lane, Halide would compute the products of every block.
@@ -248,6 +275,7 @@ llvm::Error AttentionBuilder::defineOutput() {
 
 llvm::Error AttentionBuilder::build() {
   defineRow();
+  defineSlope();
   defineScores();
   defineWeights();
   defineBlockValues();

@@ -31,6 +31,7 @@ struct AttentionStages {
   Halide::RVar task;
   Halide::Func rowPosition, rowSlot; ///< (u)
   Halide::Func query;                ///< scaled (dim, g, u)
+  Halide::Func slope;                ///< ALiBi (g, u); undefined without it
   /// Tuple of weighted values, maximum and sum of weights (element, g, u), updated over `block`.
   Halide::Func state;
   Halide::RVar block;

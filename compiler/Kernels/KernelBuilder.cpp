@@ -336,6 +336,7 @@ llvm::Error KernelBuilder::buildOp(Operation &op) {
       .Case([&](EmbedOp op) { return buildEmbed(*this, op); })
       .Case([&](LinearOp op) { return buildLinear(*this, op); })
       .Case([&](RmsNormOp op) { return buildRmsNorm(*this, op); })
+      .Case([&](LayerNormOp op) { return buildLayerNorm(*this, op); })
       .Case([&](EncodeOp op) { return buildEncode(*this, op); })
       .Case([&](MapOp op) { return buildMap(*this, op); })
       .Case([&](GatherOp op) { return buildGather(*this, op); })

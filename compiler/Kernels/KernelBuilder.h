@@ -184,6 +184,7 @@ inline DimensionBinding dimension(int64_t extent, int64_t stride) {
 llvm::Error buildEmbed(KernelBuilder &, EmbedOp);
 llvm::Error buildLinear(KernelBuilder &, LinearOp);
 llvm::Error buildRmsNorm(KernelBuilder &, RmsNormOp);
+llvm::Error buildLayerNorm(KernelBuilder &, LayerNormOp);
 llvm::Error buildEncode(KernelBuilder &, EncodeOp);
 llvm::Error buildMap(KernelBuilder &, MapOp);
 llvm::Error buildGather(KernelBuilder &, GatherOp);
@@ -192,6 +193,13 @@ llvm::Error buildReshape(KernelBuilder &, ReshapeOp);
 llvm::Error buildRope(KernelBuilder &, RopeOp);
 llvm::Error buildKvStore(KernelBuilder &, KvStoreOp);
 llvm::Error buildAttention(KernelBuilder &, AttentionOp);
+
+/// Whether a value is, at the end of norms and rotations, what a cache store writes: it is then
+/// computed beside the store and not beside the kernel's rows.
+bool feedsKvStore(mlir::Value value);
+
+/// tanh without a library call: 1 - 2 / (e^2x + 1) saturates to 1 and -1 by itself.
+Halide::Expr tanhThroughExp(const Halide::Expr &x);
 
 /// Folds the 32 lanes of partial(lane, ...) by halves, in a fixed order. The steps are computed for
 /// each `at` of `consumer` (once per row when that is undefined). The result is element 0 of the

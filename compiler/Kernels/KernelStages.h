@@ -45,6 +45,7 @@ struct RowStage {
   bool large = false;         ///< holds a whole row: must not become a heap allocation
   Halide::Func consumer = {}; ///< undefined: computed once per row
   Halide::Var at = {};
+  bool forStore = false; ///< without a consumer: read by the key store, not by an output over rows
 };
 
 struct OutputStage {

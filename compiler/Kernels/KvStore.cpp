@@ -38,6 +38,13 @@ Expr BlockTable::block(const Expr &cacheBlock, const Expr &slot) const {
   return Halide::unsafe_promise_clamped(table(cacheBlock, slot), 0, maxCacheBlocks - 1);
 }
 
+bool feedsKvStore(Value value) {
+  return llvm::any_of(value.getUsers(), [](Operation *user) {
+    return isa<KvStoreOp>(user) ||
+           (isa<RmsNormOp, LayerNormOp, RopeOp>(user) && feedsKvStore(user->getResult(0)));
+  });
+}
+
 llvm::Error buildKvStore(KernelBuilder &builder, KvStoreOp op) {
   const KvValue &cache = builder.get<KvValue>(op.getCache());
   const FloatValue &key = builder.get<FloatValue>(op.getKey());

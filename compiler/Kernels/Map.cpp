@@ -17,8 +17,11 @@ constexpr float maxExponent = 88.0f;
 
 Expr boundedExp(const Expr &x) { return Halide::exp(Halide::min(x, maxExponent)); }
 
-/// tanh without a library call: 1 - 2 / (e^2x + 1) saturates to 1 and -1 by itself.
+} // namespace
+
 Expr tanhThroughExp(const Expr &x) { return 1.0f - 2.0f / (boundedExp(2.0f * x) + 1.0f); }
+
+namespace {
 
 Expr compare(arith::CmpFPredicate predicate, const Expr &a, const Expr &b) {
   using P = arith::CmpFPredicate;

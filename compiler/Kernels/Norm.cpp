@@ -1,7 +1,7 @@
-// RMS normalization: 32 partial sums of squares, one per lane, folded by a fixed tree.
+// RMS and layer normalization: 32 partial sums, one per lane, folded by a fixed tree.
 //
-// The order of additions depends on the row length alone, so a row's result is the same in every
-// call.
+// A row, or each run of `group` elements of it, is normalized by itself. The order of additions
+// depends on the length of the run alone, so a row's result is the same in every call.
 #include "compiler/Kernels/KernelBuilder.h"
 
 using namespace mlir;
@@ -29,30 +29,117 @@ Func foldLanes(KernelBuilder &builder, Func partial, const std::string &name,
   return partial;
 }
 
+namespace {
+
+/// The runs of elements that a norm takes together.
+class NormGroups {
+public:
+  NormGroups(KernelBuilder &builder, const FloatValue &x, int64_t group, Value result)
+      : builder(builder), x(x), size(int(group ? group : x.size())), count(int(x.size()) / size),
+        forStore(feedsKvStore(result)) {}
+
+  /// The group of a place. Clamped: the padding of a row lies beyond the last group, and the bounds
+  /// that Halide infers for the partner of a rotated element reach below the first.
+  Expr groupOf(const Point &p) const {
+    if (count == 1)
+      return 0;
+    Expr group = size % tile == 0 ? p.tile / (size / tile) : p.element() / size;
+    return Halide::clamp(group, 0, count - 1);
+  }
+  /// A vector of the row's or of a group's length at a place, or at some element for a place in the
+  /// padding: the partner of a rotated element may lie beyond it.
+  Expr vectorAt(const FloatValue &vector, const Point &p) const {
+    if (vector.size() != x.size()) {
+      if (size % tile == 0)
+        return vector.at({p.lane, p.tile % (size / tile), p.row});
+      return vector.at(Point::ofElement(p.element() % size, p.row));
+    }
+    if (x.size() % tile == 0)
+      return vector.at(p);
+    return vector.at(Point::ofElement(Halide::min(p.element(), int(x.size()) - 1), p.row));
+  }
+
+  /// sum(term(place)) over each group, divided by its size.
+  Func mean(const std::string &name, const std::function<Expr(const Point &)> &term) const {
+    Halide::Var lane = builder.lane, group = builder.group, row = builder.row;
+    Func partial(name + "Lanes"), result(name);
+    Halide::RDom tiles(0, (size + tile - 1) / tile, name + "Tiles");
+    Expr value;
+    if (size % tile == 0) {
+      value = term({lane, group * (size / tile) + tiles, row});
+    } else { // what lies in the padding is unspecified
+      Expr element = tiles * tile + lane;
+      Point place = count == 1
+                        ? Point{lane, tiles, row}
+                        : Point::ofElement(group * size + Halide::min(element, size - 1), row);
+      value = Halide::select(element < size, term(place), 0.0f);
+    }
+    partial(lane, group, row) = 0.0f;
+    partial(lane, group, row) += value;
+    builder.stages().rowStages.push_back({partial, tile, /*large=*/false, result, group});
+    Func total =
+        foldLanes(builder, partial, name, [](Expr a, Expr b) { return a + b; }, result, group);
+    result(group, row) = total(0, group, row) / float(size);
+    addStage(result);
+    return result;
+  }
+
+  /// 1 / sqrt(mean + epsilon).
+  Func inverseRoot(Func mean, float epsilon) const {
+    Func inverse("inverse");
+    inverse(builder.group, builder.row) =
+        1.0f / Halide::sqrt(mean(builder.group, builder.row) + epsilon);
+    addStage(inverse);
+    return inverse;
+  }
+
+private:
+  static constexpr int tile = int(rowPadding);
+
+  void addStage(Func func) const {
+    RowStage stage{func};
+    stage.forStore = forStore;
+    builder.stages().rowStages.push_back(stage);
+  }
+
+  KernelBuilder &builder;
+  FloatValue x;
+  int size, count;
+  bool forStore;
+};
+
+} // namespace
+
 llvm::Error buildRmsNorm(KernelBuilder &builder, RmsNormOp op) {
   const FloatValue &x = builder.get<FloatValue>(op.getX());
   const FloatValue &weight = builder.get<FloatValue>(op.getWeight());
-  int size = int(x.size());
-  Halide::Var lane = builder.lane, row = builder.row;
+  NormGroups groups(builder, x, op.getGroup(), op.getResult());
+  Func square = groups.mean("squares", [x](const Point &p) { return x.at(p) * x.at(p); });
+  Func inverse = groups.inverseRoot(square, op.getEpsilon().convertToFloat());
+  auto at = [=](const Point &p) {
+    return x.at(p) * inverse(groups.groupOf(p), p.row) * groups.vectorAt(weight, p);
+  };
+  builder.set(op.getResult(), FloatValue{cast<RankedTensorType>(op.getResult().getType()), at});
+  return llvm::Error::success();
+}
 
-  Func squares("squares");
-  Halide::RDom tiles(0, int(x.tiles()), "tiles");
-  Expr value = x.at({lane, tiles, row});
-  Expr square = value * value;
-  if (size % int(rowPadding) != 0) // what lies in the padding is unspecified
-    square = Halide::select(tiles * int(rowPadding) + lane < size, square, 0.0f);
-  squares(lane, row) = 0.0f;
-  squares(lane, row) += square;
-  builder.stages().rowStages.push_back({squares, int(rowPadding)});
-
-  Func total = foldLanes(builder, squares, "squares", [](Expr a, Expr b) { return a + b; });
-  Func inverse("inverse");
-  float epsilon = op.getEpsilon().convertToFloat();
-  inverse(row) = 1.0f / Halide::sqrt(total(0, row) / float(size) + epsilon);
-  builder.stages().rowStages.push_back({inverse});
-
-  auto at = [x, weight, inverse](const Point &p) {
-    return x.at(p) * inverse(p.row) * weight.at(p);
+llvm::Error buildLayerNorm(KernelBuilder &builder, LayerNormOp op) {
+  const FloatValue &x = builder.get<FloatValue>(op.getX());
+  const FloatValue &weight = builder.get<FloatValue>(op.getWeight());
+  std::optional<FloatValue> bias;
+  if (op.getBias())
+    bias = builder.get<FloatValue>(op.getBias());
+  NormGroups groups(builder, x, op.getGroup(), op.getResult());
+  Func mean = groups.mean("mean", [x](const Point &p) { return x.at(p); });
+  auto centred = [=](const Point &p) { return x.at(p) - mean(groups.groupOf(p), p.row); };
+  Func variance = groups.mean("variance", [=](const Point &p) {
+    Expr value = centred(p);
+    return value * value;
+  });
+  Func inverse = groups.inverseRoot(variance, op.getEpsilon().convertToFloat());
+  auto at = [=](const Point &p) {
+    Expr value = centred(p) * inverse(groups.groupOf(p), p.row) * groups.vectorAt(weight, p);
+    return bias ? value + groups.vectorAt(*bias, p) : value;
   };
   builder.set(op.getResult(), FloatValue{cast<RankedTensorType>(op.getResult().getType()), at});
   return llvm::Error::success();

@@ -77,7 +77,7 @@ llvm::Error buildRope(KernelBuilder &builder, RopeOp op) {
   stages.sine = Func("sine");
   stages.cosine(element, row) = cosLow * cosHigh - sinLow * sinHigh;
   stages.sine(element, row) = Halide::select(rotation.isFirstOfPair(element), -sine, sine);
-  stages.forStore = llvm::any_of(op.getResult().getUsers(), llvm::IsaPred<KvStoreOp>);
+  stages.forStore = feedsKvStore(op.getResult());
   builder.stages().rotations.push_back(stages);
 
   auto at = [x, rotation, stages](const Point &p) {

@@ -24,6 +24,7 @@ using namespace tern;
 namespace {
 
 bool isView(Operation *op) { return isa_and_present<SliceOp, ReshapeOp>(op); }
+bool isNorm(Operation *op) { return isa_and_present<RmsNormOp, LayerNormOp>(op); }
 /// Ops that stay in the function: they name data, they compute nothing.
 bool isAccess(Operation *op) { return isa<ParamOp, CacheOp>(op); }
 
@@ -62,8 +63,8 @@ public:
       if (!isView(&op) && !isAccess(&op))
         clusterOf[&op] = joins(&op);
     }
-    // A rope joins the store of the keys that it rotates, or of the layer whose query it rotates.
-    function.walk([&](KvStoreOp store) { pullRopesInto(store); });
+    // Norms and ropes of a layer's keys and query join the store of the keys.
+    function.walk([&](KvStoreOp store) { pullRowOpsInto(store); });
     for (Operation &op : function.getBody().front().without_terminator())
       if (Cluster *cluster = clusterOf.lookup(&op))
         cluster->ops.push_back(&op);
@@ -114,30 +115,36 @@ private:
 
   /// The cluster this op runs in: a producer's, if it is an epilogue of it, else its own.
   Cluster *joins(Operation *op) {
-    if (isa<RmsNormOp, EncodeOp>(op)) {
+    if (isNorm(op) || isa<EncodeOp>(op)) {
       Operation *producer = op->getOperand(0).getDefiningOp();
-      bool prologue = isa<RmsNormOp>(op) ? isa_and_present<GatherOp>(producer)
-                                         : isa_and_present<RmsNormOp>(producer);
+      bool prologue = isNorm(op) ? isa_and_present<GatherOp>(producer) : isNorm(producer);
       if (prologue && producer->hasOneUse())
         return clusterOf.lookup(producer);
     }
     if (isa<MapOp>(op))
-      // The latest linear op whose result, or elementwise tail so far, goes nowhere else.
+      // The latest linear op or norm whose result, or elementwise tail so far, goes nowhere else.
       for (Value operand : llvm::reverse(op->getOperands())) {
+        // Slices of appended rows do not meet within one tile of outputs.
+        if (auto slice = operand.getDefiningOp<SliceOp>(); slice && !slice.getDrop())
+          continue;
         Operation *producer = producerThroughViews(operand);
         Cluster *cluster = producer ? clusterOf.lookup(producer) : nullptr;
-        if (cluster && isa<LinearOp>(cluster->root) && onlyFeeds(producer, op))
+        if (cluster && (isa<LinearOp>(cluster->root) || isNorm(cluster->root)) &&
+            onlyFeeds(producer, op))
           return cluster;
       }
     return newCluster(op);
   }
 
-  void pullRopesInto(KvStoreOp store) {
+  void pullRowOpsInto(KvStoreOp store) {
     Cluster *cluster = clusterOf.lookup(store);
     auto pull = [&](Value value) {
-      if (auto rope = value.getDefiningOp<RopeOp>())
-        if (rope->isBeforeInBlock(store))
-          clusterOf[rope] = cluster;
+      for (Operation *op = value.getDefiningOp(); isa_and_present<RopeOp>(op) || isNorm(op);
+           op = op->getOperand(0).getDefiningOp()) {
+        if (!op->isBeforeInBlock(store) || !op->hasOneUse())
+          return;
+        clusterOf[op] = cluster;
+      }
     };
     pull(store.getKey());
     for (Operation *user : store.getResult().getUsers())

@@ -67,6 +67,8 @@ void AttentionSchedule::outer() {
   s.out.update().reorder(s.element, s.g, s.task).vectorize(s.element, lanes);
   s.rowPosition.compute_at(s.out, s.task);
   s.rowSlot.compute_at(s.out, s.task);
+  if (s.slope.defined())
+    s.slope.compute_at(s.out, s.task);
   s.query.compute_at(s.out, s.task)
       .store_in(MemoryType::Register)
       .vectorize(s.dim, lanesFor(s.headSize, width));

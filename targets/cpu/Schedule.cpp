@@ -37,7 +37,7 @@ private:
     }
     stage.split(lane, lane, vector, width, TailStrategy::RoundUp).vectorize(vector).unroll(lane);
   }
-  void rowStage(const RowStage &stage, Func rowConsumer);
+  void rowStage(const RowStage &stage);
 
   /// Loop order of a stage of a linear layer: `inner` and a vector of `width` lanes become the
   /// vector, the other lanes and the rows are unrolled, `outer` are the loops around (innermost
@@ -78,12 +78,14 @@ private:
   Var vector{"vector"}, lanes{"lanes"};
 };
 
-void Schedule::rowStage(const RowStage &stage, Func rowConsumer) {
+void Schedule::rowStage(const RowStage &stage) {
   Func f = stage.func;
   if (stage.consumer.defined())
     f.compute_at(stage.consumer, stage.at);
+  else if (stage.forStore)
+    f.compute_at(stages.kvStores.front().keys, stages.kvStores.front().keysRow);
   else
-    f.compute_at(rowConsumer, row);
+    f.compute_at(stages.outputs.front().func, row);
   // Halide puts constant allocations beyond 16 KiB on the heap, except "registers".
   if (stage.large)
     f.store_in(Halide::MemoryType::Register);
@@ -100,14 +102,13 @@ void Schedule::rowStage(const RowStage &stage, Func rowConsumer) {
 }
 
 void Schedule::rows() {
-  Func first = stages.outputs.front().func;
   for (OutputStage &output : stages.outputs) {
     vectorizeLanes(Halide::Stage(output.func), output.lanes, floatLanes);
-    if (output.func.name() != first.name())
-      output.func.compute_with(first, row);
+    if (&output != &stages.outputs.front())
+      output.func.compute_with(stages.outputs.front().func, row);
   }
   for (const RowStage &stage : stages.rowStages)
-    rowStage(stage, first);
+    rowStage(stage);
 }
 
 // One row: a tile of 32 outputs at a time, all its sums in registers, weights read once in memory
@@ -205,8 +206,6 @@ void scheduleCpu(KernelStages &stages, const TargetInfo &target) {
   for (AttentionStages &attention : stages.attentions)
     scheduleAttentionCpu(attention, target);
   scheduleKvStoreCpu(stages, stages.outputs.empty() ? Func() : stages.outputs.front().func, target);
-  if (stages.outputs.empty())
-    return;
   Schedule schedule(stages, target);
   if (stages.linear.empty())
     schedule.rows();

@@ -18,10 +18,11 @@ from typing import Any
 import gguf
 import numpy as np
 import torch
+from families import FAMILIES, Family, keep
 from gguf import GGMLQuantizationType as Type
 from gguf.quants import dequantize, quantize
 from reference_tokenizers import byte_level
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
+from transformers import PreTrainedModel
 
 from gguf_llama import from_interleaved_pairs, to_interleaved_pairs
 from gguf_metadata import Hyperparameters
@@ -48,17 +49,18 @@ class ModelSpec:
     """A model: architecture, sizes, features, storage type of its matrices."""
 
     name: str
-    family: str = "llama"  # or "qwen2"
+    family: str = "llama"  # of families.FAMILIES
     hidden: int = 90
     feed_forward: int = 134
     layers: int = 2
     heads: int = 6
     kv_heads: int = 2
-    head_size: int = 16  # llama only; qwen2 has hidden / heads
+    head_size: int = 16  # where the family lets it differ from hidden / heads
     vocabulary: int = 503
     context: int = 1024
     tied: bool = False
     rope: tuple[tuple[str, Any], ...] = ()  # items of rope_parameters; empty: plain
+    settings: tuple[tuple[str, Any], ...] = ()  # of the configuration, beside the family's
     matrix_type: Type = Type.F32
     other_types: tuple[tuple[str, Type], ...] = ()  # by a part of the tensor's name, first match
     ternary: bool = False  # matrices hold scale * {-1, 0, 1}
@@ -70,6 +72,10 @@ class ModelSpec:
     chat_template: str | None = CHATML
     split_tensors: int = 0  # tensors per file of a split model; 0: one file
     seed: int = 1
+
+    @property
+    def traits(self) -> Family:
+        return FAMILIES[self.family]
 
     def type_of(self, tensor: str, dimensions: int) -> Type:
         if dimensions == 1:
@@ -90,6 +96,10 @@ class BuiltModel:
 
 
 def rope_parameters(spec: ModelSpec) -> dict[str, Any]:
+    """Those of the layers that do not slide."""
+    own = (spec.traits.settings | dict(spec.settings)).get("rope_parameters")
+    if own is not None:
+        return own.get("full_attention", own)
     return dict(spec.rope) or {"rope_type": "default", "rope_theta": 10000.0}
 
 
@@ -107,29 +117,31 @@ def create_torch_model(spec: ModelSpec) -> PreTrainedModel:
         "rope_parameters": rope_parameters(spec),
         "attn_implementation": "eager",
     }
+    sizes["rms_norm_eps"] = 1e-5
+    sizes |= {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
+    if spec.traits.own_head_size:
+        sizes["head_dim"] = spec.head_size
+    sizes.update(spec.traits.settings)
+    sizes.update(spec.settings)
     torch.manual_seed(spec.seed)
-    model: PreTrainedModel
-    if spec.family == "llama":
-        model = LlamaForCausalLM(LlamaConfig(**sizes, head_dim=spec.head_size, rms_norm_eps=1e-5))
-    else:
-        model = Qwen2ForCausalLM(Qwen2Config(**sizes, rms_norm_eps=1e-6))
-    model = model.float().eval()
+    model: PreTrainedModel = spec.traits.model_class(spec.traits.config_class(**sizes)).float().eval()
+    embeddings = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, torch.nn.Embedding)}
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            parameter.copy_(random_values(spec, name, parameter))
+            parameter.copy_(random_values(spec, name, parameter, name in embeddings))
     if spec.outliers:
         amplify_channels(model)
     return model
 
 
-def random_values(spec: ModelSpec, name: str, like: torch.Tensor) -> torch.Tensor:
+def random_values(spec: ModelSpec, name: str, like: torch.Tensor, embedding: bool) -> torch.Tensor:
     """Matrices keep the variance of what passes through them; norms vary around 1."""
     if name.endswith("bias"):
         return torch.randn_like(like) * 0.5
     if like.ndim == 1:
-        return 1 + 0.3 * torch.randn_like(like)
+        return (0 if spec.traits.norms_around_zero else 1) + 0.3 * torch.randn_like(like)
     columns = like.shape[1]
-    if "embed_tokens" in name:
+    if embedding:
         return torch.randn_like(like) * spec.embedding_scale
     if spec.ternary:
         return torch.randint(-1, 2, like.shape) * float(np.float16(1.2 / math.sqrt(columns)))
@@ -203,10 +215,11 @@ def write_metadata(writer: gguf.GGUFWriter, spec: ModelSpec, model: PreTrainedMo
     Hyperparameters(
         spec.context, spec.hidden, spec.feed_forward, spec.layers, spec.heads, spec.kv_heads, model.config.rms_norm_eps, spec.vocabulary
     ).write(writer)  # fmt: skip
-    if spec.family == "llama":
+    if spec.traits.own_head_size:
         writer.add_key_length(spec.head_size)
         writer.add_value_length(spec.head_size)
         writer.add_rope_dimension_count(spec.head_size)
+    spec.traits.metadata(writer, model.config)
     parameters = rope_parameters(spec)
     writer.add_rope_freq_base(parameters["rope_theta"])
     if parameters["rope_type"] == "linear":
@@ -230,17 +243,17 @@ def value_type(value: Any) -> tuple[gguf.GGUFValueType, ...]:
 
 def gguf_tensors(spec: ModelSpec, model: PreTrainedModel) -> Iterator[tuple[str, str, np.ndarray, Type, int]]:
     """PyTorch name, GGUF name, float values in GGUF's order, storage type, heads if rotary (else 0)."""
-    arch = gguf.MODEL_ARCH.LLAMA if spec.family == "llama" else gguf.MODEL_ARCH.QWEN2
-    names = gguf.get_tensor_name_map(arch, spec.layers)
+    names = gguf.get_tensor_name_map(spec.traits.arch, spec.layers)
     for name, parameter in model.named_parameters():
         target = names.get_name(name, try_suffixes=(".weight", ".bias"))
         if target is None:
             raise ValueError(f"the gguf package has no name for {name}")
         values = parameter.detach().numpy()
         heads = 0
-        if spec.family == "llama" and ("q_proj" in name or "k_proj" in name):
+        if spec.traits.adjacent_pairs and ("q_proj" in name or "k_proj" in name):
             heads = spec.heads if "q_proj" in name else spec.kv_heads
             values = to_interleaved_pairs(values, heads)
+        values = spec.traits.convert(target, values, model.config)
         yield name, target, np.ascontiguousarray(values), spec.type_of(target, values.ndim), heads
 
 
@@ -248,7 +261,7 @@ def build(spec: ModelSpec, folder: Path) -> BuiltModel:
     """Writes folder/NAME.gguf (or its parts; `path` is then the first)."""
     model = create_torch_model(spec)
     path = folder / f"{spec.name}.gguf"
-    writer = gguf.GGUFWriter(path, spec.family, split_max_tensors=spec.split_tensors)
+    writer = gguf.GGUFWriter(path, spec.traits.name, split_max_tensors=spec.split_tensors)
     write_metadata(writer, spec, model)
     parameters = dict(model.named_parameters())
     for name, target, values, kind, heads in gguf_tensors(spec, model):
@@ -257,6 +270,10 @@ def build(spec: ModelSpec, folder: Path) -> BuiltModel:
             writer.add_tensor(target, data)
         else:
             writer.add_tensor(target, data, raw_shape=data.shape, raw_dtype=kind)
+        if kind == Type.F32:
+            continue  # PyTorch holds these values, in its own order
+        if spec.traits.convert is not keep:
+            raise ValueError(f"{spec.name}: tensors that the converter changes are stored as F32 only")
         decoded = np.asarray(dequantize(data, kind), np.float32).reshape(values.shape)
         with torch.no_grad():
             parameters[name].copy_(torch.from_numpy(from_interleaved_pairs(decoded, heads) if heads else decoded))

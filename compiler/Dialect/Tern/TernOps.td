@@ -110,15 +110,39 @@ def Tern_LinearOp : Tern_PureOp<"linear"> {
 def Tern_RmsNormOp : Tern_PureOp<"rms_norm"> {
   let summary = "root-mean-square normalization of each row";
   let description = [{
-    `x / sqrt(mean(x^2) + epsilon) * weight` (Zhang and Sennrich, 2019). Shapes: x [T, H], weight [H].
+    `x / sqrt(mean(x^2) + epsilon) * weight` (Zhang and Sennrich, 2019). Shapes: x [T, H], weight [H]. With `group`, each
+    run of so many elements of a row (a head) is normalized by itself; weight may then be [group], the same for each.
 
     ```mlir
     %y = tern.rms_norm %x, %w {epsilon = 1.0e-5 : f32} : tensor<?x64xf32>, tensor<64xf32> -> tensor<?x64xf32>
+    %q = tern.rms_norm %y, %h {epsilon = 1.0e-5 : f32, group = 16 : i64}
+        : tensor<?x64xf32>, tensor<16xf32> -> tensor<?x64xf32>
     ```
   }];
-  let arguments = (ins AnyRankedTensor:$x, 1DTensorOf<[F32]>:$weight, F32Attr:$epsilon);
+  let arguments = (ins AnyRankedTensor:$x, 1DTensorOf<[F32]>:$weight, F32Attr:$epsilon,
+                       DefaultValuedAttr<I64Attr, "0">:$group);
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = "$x `,` $weight attr-dict `:` type($x) `,` type($weight) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+def Tern_LayerNormOp : Tern_PureOp<"layer_norm"> {
+  let summary = "layer normalization of each row";
+  let description = [{
+    `(x - mean(x)) / sqrt(variance(x) + epsilon) * weight (+ bias)` (Ba et al., 2016), the variance being the mean square of
+    what is left after the mean is taken off. Shapes and `group` as in `tern.rms_norm`; bias has the shape of weight.
+
+    ```mlir
+    %y = tern.layer_norm %x, %w bias %b {epsilon = 1.0e-5 : f32}
+        : tensor<?x64xf32>, tensor<64xf32>, tensor<64xf32> -> tensor<?x64xf32>
+    ```
+  }];
+  let arguments = (ins AnyRankedTensor:$x, 1DTensorOf<[F32]>:$weight, Optional<1DTensorOf<[F32]>>:$bias,
+                       F32Attr:$epsilon, DefaultValuedAttr<I64Attr, "0">:$group);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = [{
+    $x `,` $weight (`bias` $bias^)? attr-dict `:` type($x) `,` type($weight) (`,` type($bias)^)? `->` type($result)
+  }];
   let hasVerifier = 1;
 }
 
@@ -192,6 +216,9 @@ def Tern_AttentionOp : Tern_PureOp<"attention"> {
     [T, heads * head_size], result [T, heads * value_size]. Positions are taken in blocks of 512, merged in
     ascending order (online softmax), so the result depends on nothing but the slot's history.
 
+    Scores s may be changed before the softmax: `soft_cap` c makes them c * tanh(s / c) (Gemma 2), `alibi` b adds
+    slope(h) * (p - positions[t]) (Press et al., 2022), whose slopes fall geometrically to 2^-b over the heads.
+
     ```mlir
     %a = tern.attention %q, %c1, %positions, %slots {heads = 4 : i32, scale = 2.5e-1 : f32}
         : tensor<?x64xf32>, !tern.kv<heads = 2, head_size = 16, value_size = 16, window = 0, element = f16>,
@@ -199,7 +226,8 @@ def Tern_AttentionOp : Tern_PureOp<"attention"> {
     ```
   }];
   let arguments = (ins AnyRankedTensor:$query, Tern_KvType:$cache, 1DTensorOf<[I32]>:$positions,
-                       1DTensorOf<[I32]>:$slots, I32Attr:$heads, F32Attr:$scale);
+                       1DTensorOf<[I32]>:$slots, I32Attr:$heads, F32Attr:$scale,
+                       OptionalAttr<F32Attr>:$soft_cap, OptionalAttr<F32Attr>:$alibi);
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = [{
     $query `,` $cache `,` $positions `,` $slots attr-dict `:` type($query) `,` type($cache) `,` type($positions)

@@ -107,6 +107,24 @@ LogicalResult CacheOp::verifySymbolUses(SymbolTableCollection &symbols) {
 
 //===-- Named model ops -----------------------------------------------------------------------===//
 
+/// A norm over rows, or over runs of `group` elements of them.
+template <typename NormOp>
+static LogicalResult verifyNorm(NormOp op, int64_t group, const APFloat &epsilon) {
+  auto x = tensorOf(op.getX()), weight = tensorOf(op.getWeight());
+  if (failed(requireRank(op, "x", x, 2)) || failed(requirePlainF32(op, "x", x)))
+    return failure();
+  if (op.getResult().getType() != x)
+    return op.emitOpError() << "result " << op.getResult().getType() << " differs from x " << x;
+  int64_t size = x.getDimSize(1);
+  if (group < 0 || (group > 0 && size % group != 0))
+    return op.emitOpError() << "row length " << size << " is no multiple of group " << group;
+  if (epsilon.isNegative() || !epsilon.isFinite())
+    return op.emitOpError() << "epsilon must be finite and not negative";
+  if (group > 0 && weight.getDimSize(0) == group)
+    return success();
+  return requireDim(op, "weight", weight, 0, size);
+}
+
 LogicalResult EmbedOp::verify() {
   auto table = tensorOf(getTable()), result = tensorOf(getResult());
   if (failed(requireRank(*this, "table", table, 2)) ||
@@ -157,13 +175,13 @@ LogicalResult LinearOp::verify() {
   return success();
 }
 
-LogicalResult RmsNormOp::verify() {
-  auto x = tensorOf(getX()), result = tensorOf(getResult());
-  if (failed(requireRank(*this, "x", x, 2)) || failed(requirePlainF32(*this, "x", x)))
-    return failure();
-  if (result != x)
-    return emitOpError() << "result " << result << " differs from x " << x;
-  return requireDim(*this, "weight", tensorOf(getWeight()), 0, x.getDimSize(1));
+LogicalResult RmsNormOp::verify() { return verifyNorm(*this, getGroup(), getEpsilon()); }
+
+LogicalResult LayerNormOp::verify() {
+  if (getBias() && getBias().getType() != getWeight().getType())
+    return emitOpError() << "bias " << getBias().getType() << " differs from weight "
+                         << getWeight().getType();
+  return verifyNorm(*this, getGroup(), getEpsilon());
 }
 
 LogicalResult EncodeOp::verify() {
@@ -224,6 +242,9 @@ LogicalResult AttentionOp::verify() {
                          << cache.getHeads();
   if (failed(requireDim(*this, "query", query, 1, heads * cache.getHeadSize())))
     return failure();
+  for (auto [name, value] : {std::pair("soft_cap", getSoftCap()), std::pair("alibi", getAlibi())})
+    if (value && (!value->isFinite() || value->isNegative() || value->isZero()))
+      return emitOpError() << name << " must be a finite number above 0";
   return requireDim(*this, "result", result, 1, heads * cache.getValueSize());
 }
 

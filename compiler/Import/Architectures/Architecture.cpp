@@ -7,9 +7,23 @@ using namespace llvm;
 
 namespace tern {
 
+using enum NormKind;
+using enum RopePairs;
+using H = Hyperparameters;
+
+static constexpr H gemma2Keys = H::SlidingWindow | H::AttentionSoftCap | H::FinalSoftCap;
+
 static constexpr Architecture architectures[] = {
-    {"llama", true, buildLlama},
-    {"qwen2", false, buildQwen2},
+    {"gemma", Rms, Halves, H::None, H::None, buildGemma},
+    {"gemma2", Rms, Halves, gemma2Keys, gemma2Keys, buildGemma2},
+    {"gemma3", Rms, Halves, H::SlidingWindow | H::SlidingRopeBase | H::FinalSoftCap, H::None,
+     buildGemma3},
+    {"granite", Rms, Adjacent, H::Multipliers, H::None, buildGranite},
+    {"llama", Rms, Adjacent, H::SlidingWindow, H::None, buildLlama},
+    {"olmo2", Rms, Halves, H::SlidingWindow | H::SlidingRopeBase, H::None, buildOlmo2},
+    {"qwen2", Rms, Halves, H::None, H::None, buildQwen2},
+    {"qwen3", Rms, Halves, H::None, H::None, buildQwen3},
+    {"smollm3", Rms, Adjacent, H::None, H::None, buildSmolLM3},
 };
 
 const Architecture *findArchitecture(StringRef name) {

@@ -5,6 +5,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "llvm/ADT/StringExtras.h"
+#include <cmath>
 
 using namespace mlir;
 
@@ -81,26 +82,49 @@ Value GraphBuilder::param(StringRef name, RankedTensorType type, Attribute weigh
   return value;
 }
 
-Value GraphBuilder::matrix(const Twine &name, uint64_t rowCount, uint64_t columns) {
+Attribute GraphBuilder::sourceOf(const SourceTensor *tensor, uint64_t rowCount,
+                                 const std::optional<Rows> &within) {
+  if (!tensor || !within)
+    return tensor ? tensor->source : Attribute();
+  auto file = cast<FileAttr>(tensor->source);
+  uint64_t rowBytes = file.getSize() / within->total;
+  if (file.getSize() % within->total != 0) {
+    fail("tensor '" + within->tensor + "' is stored as " + file.getFormat() +
+         ", whose rows cannot be taken apart");
+    return {};
+  }
+  return FileAttr::get(builder.getContext(), file.getIndex(),
+                       file.getOffset() + within->first * rowBytes, rowCount * rowBytes,
+                       file.getFormat());
+}
+
+Value GraphBuilder::matrix(const Twine &name, uint64_t rowCount, uint64_t columns,
+                           const std::optional<Rows> &within) {
   std::string key = name.str();
-  const SourceTensor *tensor = require(key, {rowCount, columns});
+  const SourceTensor *tensor = within ? require(within->tensor, {within->total, columns})
+                                      : require(key, {rowCount, columns});
   auto encoding =
       EncodingAttr::get(builder.getContext(), tensor ? tensor->encoding : EncodingDesc());
   auto type =
       RankedTensorType::get({int64_t(rowCount), int64_t(columns)}, builder.getF32Type(), encoding);
-  return param(key, type, tensor ? tensor->source : Attribute());
+  return param(key, type, sourceOf(tensor, rowCount, within));
 }
 
-Value GraphBuilder::vector(const Twine &name, uint64_t size) {
+Value GraphBuilder::vector(const Twine &name, ArrayRef<uint64_t> shape,
+                           const std::optional<Rows> &within) {
   std::string key = name.str();
-  const SourceTensor *tensor = require(key, {size});
+  uint64_t size = 1;
+  for (uint64_t dimension : shape)
+    size *= dimension;
+  const SourceTensor *tensor =
+      within ? require(within->tensor, {within->total}) : require(key, shape);
   if (tensor && !tensor->encoding.isFloat()) {
     fail("tensor '" + key + "' is stored as " + tensor->encoding.str() +
          ", expected f32, f16 or bf16 for a vector");
     tensor = nullptr;
   }
   return param(key, RankedTensorType::get({int64_t(size)}, builder.getF32Type()),
-               tensor ? tensor->source : Attribute());
+               sourceOf(tensor, size, within));
 }
 
 //===-- Blocks
@@ -123,100 +147,258 @@ Value GraphBuilder::add(Value a, Value b) {
   });
 }
 
-// silu(g) u = g / (1 + exp(-g)) u
-Value GraphBuilder::siluProduct(Value gate, Value up) {
-  return map({gate, up}, [](OpBuilder &inner, Location at, ValueRange args) -> Value {
-    Value one = arith::ConstantOp::create(inner, at, inner.getF32FloatAttr(1));
-    Value negated = arith::NegFOp::create(inner, at, args[0]);
-    Value exponential = math::ExpOp::create(inner, at, negated);
-    Value denominator = arith::AddFOp::create(inner, at, exponential, one);
-    Value silu = arith::DivFOp::create(inner, at, args[0], denominator);
-    return arith::MulFOp::create(inner, at, silu, args[1]);
+Value GraphBuilder::multiply(Value x, double factor) {
+  if (factor == 1)
+    return x;
+  return map({x}, [&](OpBuilder &inner, Location at, ValueRange args) -> Value {
+    Value constant = arith::ConstantOp::create(inner, at, inner.getF32FloatAttr(float(factor)));
+    return arith::MulFOp::create(inner, at, args[0], constant);
   });
 }
 
-Value GraphBuilder::embed() {
+// Scalar expressions of the activations.
+namespace {
+
+class Scalars {
+public:
+  Scalars(OpBuilder &builder, Location at) : builder(builder), at(at) {}
+
+  Value constant(double value) {
+    return arith::ConstantOp::create(builder, at, builder.getF32FloatAttr(float(value)));
+  }
+  template <typename Op> Value op(Value a) { return Op::create(builder, at, a); }
+  Value add(Value a, Value b) { return arith::AddFOp::create(builder, at, a, b); }
+  Value multiply(Value a, Value b) { return arith::MulFOp::create(builder, at, a, b); }
+  Value divide(Value a, Value b) { return arith::DivFOp::create(builder, at, a, b); }
+
+  Value activation(Value x, Activation kind) {
+    switch (kind) {
+    case Activation::Silu: // x / (1 + exp(-x))
+      return divide(x, add(op<math::ExpOp>(op<arith::NegFOp>(x)), constant(1)));
+    case Activation::GeluTanh: { // x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
+      Value cube = multiply(multiply(x, x), multiply(x, constant(0.044715)));
+      Value inside = multiply(add(x, cube), constant(0.7978845608028654));
+      return gelu(x, op<math::TanhOp>(inside));
+    }
+    case Activation::Gelu: // x / 2 (1 + erf(x / sqrt(2)))
+      return gelu(x, op<math::ErfOp>(multiply(x, constant(0.7071067811865476))));
+    case Activation::SquaredRelu: {
+      Value positive = arith::MaximumFOp::create(builder, at, x, constant(0));
+      return multiply(positive, positive);
+    }
+    }
+    llvm_unreachable("all activations have a case");
+  }
+
+private:
+  Value gelu(Value x, Value sigmoid) {
+    return multiply(multiply(x, constant(0.5)), add(sigmoid, constant(1)));
+  }
+
+  OpBuilder &builder;
+  Location at;
+};
+
+} // namespace
+
+Value GraphBuilder::activate(Value x, Activation activation) {
+  return map({x}, [&](OpBuilder &inner, Location at, ValueRange args) -> Value {
+    return Scalars(inner, at).activation(args[0], activation);
+  });
+}
+
+Value GraphBuilder::activatedProduct(Value gate, Value up, Activation activation) {
+  return map({gate, up}, [&](OpBuilder &inner, Location at, ValueRange args) -> Value {
+    Scalars scalars(inner, at);
+    return scalars.multiply(scalars.activation(args[0], activation), args[1]);
+  });
+}
+
+// cap tanh(x / cap)
+Value GraphBuilder::softCap(Value x, double cap) {
+  return map({x}, [&](OpBuilder &inner, Location at, ValueRange args) -> Value {
+    Scalars scalars(inner, at);
+    Value ratio = scalars.multiply(args[0], scalars.constant(1 / cap));
+    return scalars.multiply(scalars.op<math::TanhOp>(ratio), scalars.constant(cap));
+  });
+}
+
+Value GraphBuilder::embed(double scale) {
   Value table = matrix("token_embd.weight", model.vocabulary, model.hidden);
   return EmbedOp::create(builder, location, rows(model.hidden), table, tokens,
-                         builder.getF32FloatAttr(1));
+                         builder.getF32FloatAttr(float(scale)));
 }
 
-Value GraphBuilder::norm(Value x, const Twine &name) {
-  Value weight = vector(name + ".weight", cast<RankedTensorType>(x.getType()).getDimSize(1));
-  return RmsNormOp::create(builder, location, x.getType(), x, weight,
-                           builder.getF32FloatAttr(float(model.epsilon)));
+Value GraphBuilder::norm(Value x, const Twine &name, ArrayRef<uint64_t> shape, uint64_t group,
+                         Bias bias) {
+  std::string key = name.str();
+  Value weight = vector(key + ".weight", shape);
+  auto epsilon = builder.getF32FloatAttr(float(model.epsilon));
+  auto groupSize = builder.getI64IntegerAttr(int64_t(group));
+  if (model.norm == NormKind::Rms)
+    return RmsNormOp::create(builder, location, x.getType(), x, weight, epsilon, groupSize);
+  Value biasValue = bias == Bias::None ? Value() : vector(key + ".bias", shape);
+  return LayerNormOp::create(builder, location, x.getType(), x, weight, biasValue, epsilon,
+                             groupSize);
 }
 
-Value GraphBuilder::rmsNorm(Value x, unsigned layer, StringRef name) {
-  return norm(x, "blk." + Twine(layer) + "." + name);
+Value GraphBuilder::norm(Value x, unsigned layer, StringRef name) {
+  uint64_t size = uint64_t(cast<RankedTensorType>(x.getType()).getDimSize(1));
+  return norm(x, "blk." + Twine(layer) + "." + name, {size}, 0, Bias::Required);
+}
+
+Value GraphBuilder::queryKeyNorm(Value x, const Twine &name, uint64_t heads, QueryKeyNorm kind) {
+  switch (kind) {
+  case QueryKeyNorm::None:
+    return x;
+  case QueryKeyNorm::Head:
+    return norm(x, name, {model.keySize}, model.keySize, Bias::None);
+  case QueryKeyNorm::OwnHead:
+    return has(name + ".weight") ? norm(x, name, {heads, model.keySize}, model.keySize, Bias::None)
+                                 : x;
+  case QueryKeyNorm::Projection:
+    return norm(x, name, {heads * model.keySize}, 0, Bias::None);
+  }
+  llvm_unreachable("all kinds have a case");
 }
 
 Value GraphBuilder::linear(Value x, const Twine &name, uint64_t rowCount, Bias bias) {
-  std::string key = name.str();
-  Value weight =
-      matrix(key + ".weight", rowCount, cast<RankedTensorType>(x.getType()).getDimSize(1));
-  Value biasValue;
-  if (bias == Bias::Required || (bias == Bias::Optional && source.find(key + ".bias")))
-    biasValue = vector(key + ".bias", rowCount);
-  return LinearOp::create(builder, location, rows(rowCount), x, weight, biasValue);
+  return linear(x, name, rowCount, bias, std::nullopt);
 }
 
-Value GraphBuilder::rope(Value x) {
+Value GraphBuilder::linear(Value x, const Twine &name, uint64_t rowCount, Bias bias,
+                           const std::optional<Rows> &within) {
+  auto partOf = [&](const char *suffix) -> std::optional<Rows> {
+    return within ? std::optional(Rows{within->tensor + suffix, within->first, within->total})
+                  : std::nullopt;
+  };
+  std::string key = name.str();
+  Value weight = matrix(key + ".weight", rowCount,
+                        cast<RankedTensorType>(x.getType()).getDimSize(1), partOf(".weight"));
+  Value biasValue;
+  std::string fileName = within ? within->tensor : key;
+  if (bias == Bias::Required || (bias == Bias::Optional && has(fileName + ".bias")))
+    biasValue = vector(key + ".bias", {rowCount}, partOf(".bias"));
+  Value y = LinearOp::create(builder, location, rows(rowCount), x, weight, biasValue);
+  if (!has(fileName + ".scale"))
+    return y;
+  return map({y, vector(fileName + ".scale", {1})},
+             [](OpBuilder &inner, Location at, ValueRange args) -> Value {
+               return arith::MulFOp::create(inner, at, args[0], args[1]);
+             });
+}
+
+Value GraphBuilder::rope(Value x, double ownBase) {
   if (model.ropeDimensions == 0)
     return x;
-  if (!ropeTable) {
-    RopeFrequencies rope = ropeFrequencies(model);
+  Value &table = ownBase != 0 ? ownRopeTable : ropeTable;
+  if (!table) {
+    ModelConfig settings = model;
+    if (ownBase != 0) {
+      settings.ropeBase = ownBase;
+      settings.ropeScaling = {};
+      settings.ropeFactors.clear();
+    }
+    RopeFrequencies rope = ropeFrequencies(settings);
     uint64_t covered = model.contextLength;
     auto type = RankedTensorType::get(
         {int64_t(256 + (covered + 255) / 256), int64_t(rope.frequencies.size()), 2},
         builder.getF32Type());
-    ropeTable = param("rope.table", type,
-                      RopeTableAttr::get(builder.getContext(), covered,
-                                         builder.getF64FloatAttr(rope.magnitude),
-                                         builder.getDenseF64ArrayAttr(rope.frequencies)));
+    table = param(ownBase != 0 ? "rope.table.sliding" : "rope.table", type,
+                  RopeTableAttr::get(builder.getContext(), covered,
+                                     builder.getF64FloatAttr(rope.magnitude),
+                                     builder.getDenseF64ArrayAttr(rope.frequencies)));
   }
-  return RopeOp::create(builder, location, x.getType(), x, positions, ropeTable,
+  return RopeOp::create(builder, location, x.getType(), x, positions, table,
                         builder.getI32IntegerAttr(int32_t(model.keySize)),
-                        model.ropeAdjacent ? builder.getUnitAttr() : UnitAttr());
+                        model.ropePairs == RopePairs::Adjacent ? builder.getUnitAttr()
+                                                               : UnitAttr());
 }
 
-Value GraphBuilder::selfAttention(Value x, unsigned layer, Bias inputBias) {
+bool GraphBuilder::slides(unsigned layer, unsigned period) const {
+  if (model.window == 0)
+    return false;
+  return model.slidingLayers.empty() ? period == 0 || layer % period + 1 < period
+                                     : model.slidingLayers[layer];
+}
+
+Value GraphBuilder::selfAttention(Value x, unsigned layer, const AttentionOptions &options) {
   std::string prefix = ("blk." + Twine(layer) + ".").str();
   uint64_t heads = model.heads[layer], kvHeads = model.kvHeads[layer];
-  Value query = linear(x, prefix + "attn_q", heads * model.keySize, inputBias);
-  Value key = linear(x, prefix + "attn_k", kvHeads * model.keySize, inputBias);
-  Value value = linear(x, prefix + "attn_v", kvHeads * model.valueSize, inputBias);
-  query = rope(query);
-  key = rope(key);
+  uint64_t querySize = heads * model.keySize, keySize = kvHeads * model.keySize,
+           valueSize = kvHeads * model.valueSize;
+  bool fused = has(prefix + "attn_qkv.weight");
+  auto project = [&](const char *name, uint64_t size, uint64_t first) {
+    Rows within{prefix + "attn_qkv", first, querySize + keySize + valueSize};
+    return linear(x, prefix + name, size, options.inputBias,
+                  fused ? std::optional(within) : std::nullopt);
+  };
+  Value query = project("attn_q", querySize, 0);
+  Value key = project("attn_k", keySize, querySize);
+  Value value = project("attn_v", valueSize, querySize + keySize);
+  query = queryKeyNorm(query, prefix + "attn_q_norm", heads, options.queryKeyNorm);
+  key = queryKeyNorm(key, prefix + "attn_k_norm", kvHeads, options.queryKeyNorm);
+  if (options.rope) {
+    query = rope(query, options.ownRopeBase);
+    key = rope(key, options.ownRopeBase);
+  }
 
+  uint64_t window = options.window < model.contextLength ? options.window : 0;
   Type element = model.kvF32 ? Type(builder.getF32Type()) : Type(builder.getF16Type());
   auto cacheType = KvType::get(builder.getContext(), unsigned(kvHeads), unsigned(model.keySize),
-                               unsigned(model.valueSize), /*window=*/0, element);
+                               unsigned(model.valueSize), unsigned(window), element);
   std::string cacheName = ("kv." + Twine(layer)).str();
   KvCacheOp::create(symbols, location, cacheName, cacheType);
   Value cache = CacheOp::create(builder, location, cacheType,
                                 FlatSymbolRefAttr::get(builder.getContext(), cacheName));
   cache = KvStoreOp::create(builder, location, cache, key, value, positions, slots);
-  Value mixed = AttentionOp::create(builder, location, rows(heads * model.valueSize), query, cache,
-                                    positions, slots, builder.getI32IntegerAttr(int32_t(heads)),
-                                    builder.getF32FloatAttr(float(model.attentionScale)));
+  auto numberUnless0 = [&](double number) {
+    return number == 0 ? FloatAttr() : builder.getF32FloatAttr(float(number));
+  };
+  double scale = model.attentionScale.value_or(
+      options.scale != 0 ? options.scale : 1 / std::sqrt(double(model.keySize)));
+  Value mixed = AttentionOp::create(
+      builder, location, rows(heads * model.valueSize), query, cache, positions, slots,
+      builder.getI32IntegerAttr(int32_t(heads)), builder.getF32FloatAttr(float(scale)),
+      numberUnless0(model.attentionSoftCap), numberUnless0(options.alibi));
+  if (!options.subNorm.empty())
+    mixed = norm(mixed, layer, options.subNorm);
   return linear(mixed, prefix + "attn_output", model.hidden, Bias::Optional);
 }
 
-Value GraphBuilder::gatedFeedForward(Value x, unsigned layer) {
+Value GraphBuilder::gatedFeedForward(Value x, unsigned layer, const FeedForwardOptions &options) {
   std::string prefix = ("blk." + Twine(layer) + ".").str();
   uint64_t inner = model.feedForward[layer];
-  Value gate = linear(x, prefix + "ffn_gate", inner, Bias::Optional);
-  Value up = linear(x, prefix + "ffn_up", inner, Bias::Optional);
-  return linear(siluProduct(gate, up), prefix + "ffn_down", model.hidden, Bias::Optional);
+  bool fused = !has(prefix + "ffn_gate.weight") && has(prefix + "ffn_up.weight") &&
+               source.find(prefix + "ffn_up.weight")->shape.front() == 2 * inner;
+  auto project = [&](const char *name, uint64_t first) {
+    Rows within{prefix + "ffn_up", first, 2 * inner};
+    return linear(x, prefix + name, inner, Bias::Optional,
+                  fused ? std::optional(within) : std::nullopt);
+  };
+  Value gate = project("ffn_gate", 0);
+  Value up = project("ffn_up", inner);
+  Value product = activatedProduct(gate, up, options.activation);
+  if (!options.subNorm.empty())
+    product = norm(product, layer, options.subNorm);
+  return linear(product, prefix + "ffn_down", model.hidden, Bias::Optional);
+}
+
+Value GraphBuilder::feedForward(Value x, unsigned layer, Activation activation) {
+  std::string prefix = ("blk." + Twine(layer) + ".").str();
+  Value inner = linear(x, prefix + "ffn_up", model.feedForward[layer], Bias::Optional);
+  return linear(activate(inner, activation), prefix + "ffn_down", model.hidden, Bias::Optional);
 }
 
 void GraphBuilder::finishWithLogits(Value x) {
   Value chosen = GatherOp::create(builder, location, rows(model.hidden), x, wanted);
-  Value normed = norm(chosen, "output_norm");
+  Value normed = norm(chosen, "output_norm", {model.hidden}, 0, Bias::Required);
   // Tied embeddings: the file has one matrix for both ends.
-  StringRef head = source.find("output.weight") ? "output" : "token_embd";
+  StringRef head = has("output.weight") ? "output" : "token_embd";
   Value logits = linear(normed, head, model.vocabulary, Bias::Optional);
+  logits = multiply(logits, 1 / model.logitDivisor);
+  if (model.finalSoftCap != 0)
+    logits = softCap(logits, model.finalSoftCap);
   func::ReturnOp::create(builder, location, logits);
 }
 

@@ -12,30 +12,79 @@
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/Support/Error.h"
+#include <optional>
 
 namespace tern {
 
 enum class Bias : uint8_t { Required, Optional, None };
+
+/// Elementwise functions between the matrices of a feed-forward block.
+enum class Activation : uint8_t { Silu, GeluTanh, Gelu, SquaredRelu };
+
+/// Normalization of query and key before they are rotated.
+enum class QueryKeyNorm : uint8_t {
+  None,
+  Head,       ///< each head by itself, all with the same weight
+  OwnHead,    ///< each head by itself, with a weight of its own, where the file has one
+  Projection, ///< all heads of a row together
+};
+
+/// How a family's attention differs from Llama's.
+struct AttentionOptions {
+  Bias inputBias = Bias::Optional;
+  QueryKeyNorm queryKeyNorm = QueryKeyNorm::None;
+  bool rope = true;
+  /// Positions a row attends to, its own included; 0: all.
+  uint64_t window = 0;
+  /// Base of rotary positions of a layer's own, which no scaling applies to; 0: the model's.
+  double ownRopeBase = 0;
+  /// Of scores, where the file does not give it; 0: 1 / sqrt(head size).
+  double scale = 0;
+  /// ALiBi's largest exponent; 0: none.
+  double alibi = 0;
+  /// Norm of the mixed values before attn_output; empty: none.
+  llvm::StringRef subNorm = {};
+};
+
+/// How a family's feed-forward block differs from Llama's.
+struct FeedForwardOptions {
+  Activation activation = Activation::Silu;
+  /// Norm of the products before ffn_down; empty: none.
+  llvm::StringRef subNorm = {};
+};
 
 class GraphBuilder {
 public:
   GraphBuilder(mlir::ModuleOp module, const ModelConfig &config, ModelSource &source);
 
   const ModelConfig &config() const { return model; }
+  /// Whether the file has a tensor of that name.
+  bool has(const llvm::Twine &name) { return source.find(name.str()); }
 
-  /// Rows of token_embd for the call's tokens.
-  mlir::Value embed();
-  /// RMS norm with the weight blk.LAYER.NAME.
-  mlir::Value rmsNorm(mlir::Value x, unsigned layer, llvm::StringRef name);
-  /// x W^T with NAME.weight [rows, K] and NAME.bias.
+  /// Rows of token_embd for the call's tokens, times `scale`.
+  mlir::Value embed(double scale = 1);
+  /// The family's norm with the weight blk.LAYER.NAME.
+  mlir::Value norm(mlir::Value x, unsigned layer, llvm::StringRef name);
+  /// x W^T with NAME.weight [rows, K] and NAME.bias, times NAME.scale where the file has one.
   mlir::Value linear(mlir::Value x, const llvm::Twine &name, uint64_t rows, Bias bias);
-  /// attn_q, attn_k, attn_v, rotary positions, the layer's cache, attention, attn_output.
-  mlir::Value selfAttention(mlir::Value x, unsigned layer, Bias inputBias);
-  /// ffn_down(silu(ffn_gate x) * ffn_up x).
-  mlir::Value gatedFeedForward(mlir::Value x, unsigned layer);
+  /// attn_q, attn_k, attn_v (or attn_qkv, one after the other), rotary positions, the layer's
+  /// cache, attention, attn_output.
+  mlir::Value selfAttention(mlir::Value x, unsigned layer, const AttentionOptions &options = {});
+  /// Whether a layer has the model's sliding window: of `period` layers in a row all but the last
+  /// (0: all), unless the file says which.
+  bool slides(unsigned layer, unsigned period) const;
+  uint64_t windowOf(unsigned layer, unsigned period) const {
+    return slides(layer, period) ? model.window : 0;
+  }
+  /// ffn_down(act(ffn_gate x) * ffn_up x). Where a file has no ffn_gate, ffn_up holds it above.
+  mlir::Value gatedFeedForward(mlir::Value x, unsigned layer,
+                               const FeedForwardOptions &options = {});
+  /// ffn_down(act(ffn_up x)).
+  mlir::Value feedForward(mlir::Value x, unsigned layer, Activation activation);
   mlir::Value add(mlir::Value a, mlir::Value b);
-  /// Final norm and output.weight (token_embd.weight if there is none) of the wanted rows; ends the
-  /// function.
+  mlir::Value multiply(mlir::Value x, double factor);
+  /// Final norm and output.weight (token_embd.weight if there is none) of the wanted rows, the
+  /// configuration's divisor and soft cap; ends the function.
   void finishWithLogits(mlir::Value x);
 
   /// What was wrong with the model's tensors.
@@ -44,16 +93,34 @@ public:
 private:
   using MapBody =
       llvm::function_ref<mlir::Value(mlir::OpBuilder &, mlir::Location, mlir::ValueRange)>;
+  /// Rows [first, first + count) of a tensor of `total` rows that holds several matrices.
+  struct Rows {
+    std::string tensor;
+    uint64_t first, total;
+  };
 
   mlir::Value map(mlir::ValueRange inputs, MapBody body);
-  mlir::Value siluProduct(mlir::Value gate, mlir::Value up);
-  mlir::Value norm(mlir::Value x, const llvm::Twine &name);
-  mlir::Value rope(mlir::Value x);
-  mlir::Value matrix(const llvm::Twine &name, uint64_t rows, uint64_t columns);
-  mlir::Value vector(const llvm::Twine &name, uint64_t size);
+  mlir::Value activate(mlir::Value x, Activation activation);
+  mlir::Value activatedProduct(mlir::Value gate, mlir::Value up, Activation activation);
+  mlir::Value softCap(mlir::Value x, double cap);
+  /// Norm of each `group` elements (0: of the row) with NAME.weight of `shape`.
+  mlir::Value norm(mlir::Value x, const llvm::Twine &name, llvm::ArrayRef<uint64_t> shape,
+                   uint64_t group, Bias bias);
+  mlir::Value queryKeyNorm(mlir::Value x, const llvm::Twine &name, uint64_t heads,
+                           QueryKeyNorm kind);
+  mlir::Value linear(mlir::Value x, const llvm::Twine &name, uint64_t rows, Bias bias,
+                     const std::optional<Rows> &within);
+  mlir::Value rope(mlir::Value x, double ownBase);
+  mlir::Value matrix(const llvm::Twine &name, uint64_t rows, uint64_t columns,
+                     const std::optional<Rows> &within = {});
+  mlir::Value vector(const llvm::Twine &name, llvm::ArrayRef<uint64_t> shape,
+                     const std::optional<Rows> &within = {});
   /// Declares the weight once and gives its value.
   mlir::Value param(llvm::StringRef name, mlir::RankedTensorType type, mlir::Attribute source);
   const SourceTensor *require(llvm::StringRef name, llvm::ArrayRef<uint64_t> shape);
+  /// The part of a tensor's bytes that `within` names.
+  mlir::Attribute sourceOf(const SourceTensor *tensor, uint64_t rows,
+                           const std::optional<Rows> &within);
   mlir::RankedTensorType rows(uint64_t size);
   void fail(const llvm::Twine &message);
 
@@ -64,7 +131,8 @@ private:
   mlir::OpBuilder builder; ///< in the function
   mlir::Location location;
   mlir::func::FuncOp function;
-  mlir::Value tokens, positions, slots, wanted, ropeTable;
+  mlir::Value tokens, positions, slots, wanted;
+  mlir::Value ropeTable, ownRopeTable;
   llvm::StringMap<mlir::Value> params;
   std::vector<std::string> errors;
 };

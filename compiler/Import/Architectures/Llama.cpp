@@ -1,5 +1,6 @@
 // Llama 1, 2 and 3, Mistral, TinyLlama, SmolLM (Touvron et al., 2023): pre-norm, grouped-query
-// attention with rotary positions, SiLU-gated feed-forward. Biases are used where a file has them.
+// attention with rotary positions, SiLU-gated feed-forward. Biases are used where a file has them,
+// a sliding window (Mistral 7B v0.1) in all layers.
 #include "compiler/Import/Architectures/Architecture.h"
 
 using namespace mlir;
@@ -9,10 +10,10 @@ namespace tern {
 void buildLlama(GraphBuilder &graph) {
   Value x = graph.embed();
   for (unsigned layer = 0; layer < graph.config().layers; ++layer) {
-    Value attention =
-        graph.selfAttention(graph.rmsNorm(x, layer, "attn_norm"), layer, Bias::Optional);
+    Value attention = graph.selfAttention(graph.norm(x, layer, "attn_norm"), layer,
+                                          {.window = graph.windowOf(layer, /*period=*/0)});
     x = graph.add(x, attention);
-    x = graph.add(x, graph.gatedFeedForward(graph.rmsNorm(x, layer, "ffn_norm"), layer));
+    x = graph.add(x, graph.gatedFeedForward(graph.norm(x, layer, "ffn_norm"), layer));
   }
   graph.finishWithLogits(x);
 }

@@ -29,6 +29,11 @@ struct RopeScaling {
 /// The longest context a model is compiled for: what its rope table covers.
 inline constexpr uint64_t largestContext = uint64_t(1) << 20;
 
+enum class NormKind : uint8_t { Rms, Layer };
+/// Which elements of a head rotate together: 2i and 2i + 1, or i and i + dimensions / 2.
+enum class RopePairs : uint8_t { Adjacent, Halves };
+
+/// Filled by an importer. Fields of hyperparameters that most families lack have neutral defaults.
 struct ModelConfig {
   std::string source; ///< the file, for messages
   /// Where the compiled model is less than the file's: one line each, for the user.
@@ -37,12 +42,24 @@ struct ModelConfig {
   /// One entry per layer.
   std::vector<uint64_t> heads, kvHeads, feedForward;
   uint64_t keySize = 0, valueSize = 0;
+  NormKind norm = NormKind::Rms;
   double epsilon = 0;
-  double attentionScale = 0;
+  std::optional<double> attentionScale;          ///< of scores, where the file gives it
+  double attentionSoftCap = 0, finalSoftCap = 0; ///< 0: none
+  double embeddingScale = 1, residualScale = 1;
+  double logitDivisor = 1;
+  std::string activation; ///< hidden_activation; empty: the family's own
+
+  /// Positions a sliding layer attends to, its own included; 0: no layer slides.
+  uint64_t window = 0;
+  /// The layers that slide, as the file says; empty: the family's own pattern.
+  std::vector<bool> slidingLayers;
 
   uint64_t ropeDimensions = 0;
   double ropeBase = 10000;
-  bool ropeAdjacent = false; ///< pairs (2i, 2i + 1), else (i, i + dimensions / 2)
+  std::optional<double> slidingRopeBase; ///< of sliding layers, where the file gives them their own
+  RopePairs ropePairs = RopePairs::Halves;
+  bool usesRope = true;
   RopeScaling ropeScaling;
   /// Divisors of the frequencies (Llama 3); empty or ropeDimensions / 2 of them.
   std::vector<double> ropeFactors;

@@ -8,10 +8,10 @@ namespace tern {
 void buildQwen2(GraphBuilder &graph) {
   Value x = graph.embed();
   for (unsigned layer = 0; layer < graph.config().layers; ++layer) {
-    Value attention =
-        graph.selfAttention(graph.rmsNorm(x, layer, "attn_norm"), layer, Bias::Required);
+    Value attention = graph.selfAttention(graph.norm(x, layer, "attn_norm"), layer,
+                                          {.inputBias = Bias::Required});
     x = graph.add(x, attention);
-    x = graph.add(x, graph.gatedFeedForward(graph.rmsNorm(x, layer, "ffn_norm"), layer));
+    x = graph.add(x, graph.gatedFeedForward(graph.norm(x, layer, "ffn_norm"), layer));
   }
   graph.finishWithLogits(x);
 }

@@ -69,6 +69,31 @@ public:
     return result;
   }
 
+  // Which layers a property holds for: an array of booleans, or a period n, which leaves out every
+  // n-th layer (0: none). Empty without the key.
+  std::vector<bool> layerPattern(const char *name, uint64_t layers) {
+    const gguf::Value *value = file.find(prefix + name);
+    std::vector<bool> result;
+    if (!value)
+      return result;
+    if (!value->isArray()) {
+      uint64_t period = required(name, 0, largestLayers);
+      for (uint64_t layer = 0; layer < layers; ++layer)
+        result.push_back(period == 0 || layer % period + 1 < period);
+      return result;
+    }
+    if (value->count != layers)
+      fail(name, "has " + std::to_string(value->count) + " entries, expected one for each of " +
+                     std::to_string(layers) + " layers");
+    for (uint64_t layer = 0; layer < layers && message.empty(); ++layer) {
+      std::optional<bool> truth = value->boolAt(layer);
+      if (!truth)
+        fail(name, "is of type " + value->typeName() + ", expected an array of booleans");
+      result.push_back(truth.value_or(false));
+    }
+    return result;
+  }
+
   std::string text(const char *name) {
     const gguf::Value *value = find(name);
     if (!value)
@@ -176,13 +201,35 @@ Error readRopeFactors(const gguf::File &file, ModelConfig &config) {
   return Error::success();
 }
 
-// What would change the result and no architecture here implements.
-void refuseUnsupported(Keys &keys) {
+// Hyperparameters of some families; one that this family does not read is an error.
+void readFamilySpecifics(Keys &keys, const Architecture &architecture, ModelConfig &config) {
+  using H = Hyperparameters;
+  auto read = [&](H group, const char *name, double &value) {
+    if (architecture.readsAny(group) && !keys.has(name) && architecture.requiresAny(group))
+      keys.fail(name, "is missing");
+    else if (architecture.readsAny(group))
+      value = keys.positive(name, value);
+    else if (keys.has(name))
+      keys.fail(name, "is not supported for this architecture");
+  };
+  read(H::AttentionSoftCap, "attn_logit_softcapping", config.attentionSoftCap);
+  read(H::FinalSoftCap, "final_logit_softcapping", config.finalSoftCap);
+  read(H::Multipliers, "embedding_scale", config.embeddingScale);
+  read(H::Multipliers, "residual_scale", config.residualScale);
+  read(H::Multipliers, "logit_scale", config.logitDivisor);
+  double slidingRopeBase = 0;
+  read(H::SlidingRopeBase, "rope.freq_base_swa", slidingRopeBase);
+  if (slidingRopeBase != 0)
+    config.slidingRopeBase = slidingRopeBase;
+  // Granite's models without rotary positions.
+  if (architecture.readsAny(H::Multipliers))
+    config.usesRope = keys.flag("rope.scaling.finetuned", true);
+  if (architecture.readsAny(H::HiddenActivation))
+    config.activation = keys.text("hidden_activation");
+
   if (keys.optional("expert_count", 0, 0, largestSize) > 0)
     keys.fail("expert_count", "asks for a mixture of experts, which is not supported");
-  for (const char *name :
-       {"attention.clamp_kqv", "attention.max_alibi_bias", "attn_logit_softcapping",
-        "final_logit_softcapping", "logit_scale", "residual_scale", "embedding_scale"})
+  for (const char *name : {"attention.clamp_kqv", "attention.max_alibi_bias"})
     if (keys.has(name))
       keys.fail(name, "is not supported for this architecture");
   if (!keys.flag("attention.causal", true))
@@ -199,11 +246,26 @@ void limitContext(ModelConfig &config, uint64_t limit, const char *reason) {
   config.contextLength = limit;
 }
 
+void readSlidingWindow(Keys &keys, const Architecture &architecture, ModelConfig &config) {
+  uint64_t window = architecture.requiresAny(Hyperparameters::SlidingWindow)
+                        ? keys.required("attention.sliding_window", 0, largestSize)
+                        : keys.optional("attention.sliding_window", 0, 0, largestSize);
+  config.slidingLayers = keys.layerPattern("attention.sliding_window_pattern", config.layers);
+  if (architecture.readsAny(Hyperparameters::SlidingWindow))
+    config.window = window;
+  else if (window > 0) // up to its window a model with sliding attention is one without
+    limitContext(config, window,
+                 "its sliding windows are not built for this architecture, and up to the window "
+                 "they change nothing");
+}
+
 } // namespace
 
-Expected<ModelConfig> readGGUFConfig(const gguf::File &file, StringRef architecture) {
-  Keys keys(file, architecture);
+Expected<ModelConfig> readGGUFConfig(const gguf::File &file, const Architecture &architecture) {
+  Keys keys(file, architecture.name);
   ModelConfig config;
+  config.norm = architecture.norm;
+  config.ropePairs = architecture.ropePairs;
   config.source = file.parts()[0].path;
   config.contextLength = keys.required("context_length", 1, largestSize);
   config.hidden = keys.required("embedding_length", 1, largestSize);
@@ -221,10 +283,13 @@ Expected<ModelConfig> readGGUFConfig(const gguf::File &file, StringRef architect
   uint64_t evenShare = std::max<uint64_t>(1, config.hidden / config.heads[0]);
   config.keySize = keys.optional("attention.key_length", evenShare, 1, largestHead);
   config.valueSize = keys.optional("attention.value_length", evenShare, 1, largestHead);
-  config.epsilon = keys.positive("attention.layer_norm_rms_epsilon", 0);
+  const char *epsilon = config.norm == NormKind::Rms ? "attention.layer_norm_rms_epsilon"
+                                                     : "attention.layer_norm_epsilon";
+  config.epsilon = keys.positive(epsilon, 0);
   if (config.epsilon == 0)
-    keys.fail("attention.layer_norm_rms_epsilon", "is missing");
-  config.attentionScale = keys.positive("attention.scale", 1 / std::sqrt(double(config.keySize)));
+    keys.fail(epsilon, "is missing");
+  if (keys.has("attention.scale"))
+    config.attentionScale = keys.positive("attention.scale", 1);
 
   config.ropeDimensions =
       keys.optional("rope.dimension_count", config.keySize / 2 * 2, 0, config.keySize);
@@ -232,12 +297,8 @@ Expected<ModelConfig> readGGUFConfig(const gguf::File &file, StringRef architect
     keys.fail("rope.dimension_count", "is odd, expected an even number");
   config.ropeBase = keys.positive("rope.freq_base", 10000);
   readRopeScaling(keys, config);
-  refuseUnsupported(keys);
-  // Up to its window a model with sliding attention is one without: compile it for that length.
-  uint64_t window = keys.optional("attention.sliding_window", 0, 0, largestSize);
-  if (window > 0)
-    limitContext(config, window,
-                 "sliding windows are not built yet, and up to the window they change nothing");
+  readFamilySpecifics(keys, architecture, config);
+  readSlidingWindow(keys, architecture, config);
   limitContext(config, largestContext, "the rotary tables end there");
   if (Error error = keys.takeError())
     return error;

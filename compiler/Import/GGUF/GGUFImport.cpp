@@ -109,10 +109,9 @@ Expected<ImportedModel> importGGUF(MLIRContext &context, StringRef path,
   if (!architecture)
     return createStringError(path + ": architecture " + gguf::quotedText(*name) +
                              " is not supported; known are " + knownArchitectures());
-  Expected<ModelConfig> config = readGGUFConfig(*file, *name);
+  Expected<ModelConfig> config = readGGUFConfig(*file, *architecture);
   if (!config)
     return config.takeError();
-  config->ropeAdjacent = architecture->ropeAdjacentInGGUF;
   config->kvF32 = options.kvF32;
   Expected<std::unique_ptr<GGUFTensors>> tensors =
       GGUFTensors::create(context, *file, options.threads);

@@ -52,13 +52,14 @@ public:
   std::optional<uint64_t> asUnsigned() const { return isArray() ? std::nullopt : unsignedAt(0); }
   std::optional<int64_t> asSigned() const { return isArray() ? std::nullopt : signedAt(0); }
   std::optional<double> asDouble() const { return isArray() ? std::nullopt : doubleAt(0); }
-  std::optional<bool> asBool() const;
+  std::optional<bool> asBool() const { return isArray() ? std::nullopt : boolAt(0); }
   std::optional<std::string_view> asString() const;
 
   /// Elements of an array (or, at 0, a scalar). `index` < count.
   std::optional<uint64_t> unsignedAt(uint64_t index) const;
   std::optional<int64_t> signedAt(uint64_t index) const;
   std::optional<double> doubleAt(uint64_t index) const;
+  std::optional<bool> boolAt(uint64_t index) const;
   /// All strings of an array of strings.
   std::optional<std::vector<std::string_view>> asStrings() const;
   /// "u32", "array of string": for messages.

@@ -64,8 +64,8 @@ std::optional<double> Value::doubleAt(uint64_t index) const {
   return value ? std::optional(double(*value)) : std::nullopt;
 }
 
-std::optional<bool> Value::asBool() const {
-  return type == ValueType::boolean ? std::optional(*data != 0) : std::nullopt;
+std::optional<bool> Value::boolAt(uint64_t index) const {
+  return scalarType() == ValueType::boolean ? std::optional(data[index] != 0) : std::nullopt;
 }
 
 std::optional<std::string_view> Value::asString() const {

@@ -141,3 +141,55 @@ func.func @attention(%x: tensor<?x64xf32> {tern.dim = "T"}, %w: tensor<96x64xf32
   %a = tern.attention %qr, %d, %p, %s {heads = 1 : i32, scale = 0.25 : f32} : tensor<?x32xf32>, !kv, tensor<?xi32>, tensor<?xi32> -> tensor<?x32xf32>
   return %a : tensor<?x32xf32>
 }
+
+// -----
+// Norms of query and key run with the store as well; what follows a norm element by element, with it.
+// CHECK-LABEL: func.func @norms
+// CHECK: %[[ALL:.*]] = tern.launch @linear_0
+// CHECK: %[[STORED:.*]]:2 = tern.launch @rms_norm_rope_kv_store_0(%[[ALL]],
+// CHECK: %[[MIXED:.*]] = tern.launch @attention_0(%[[STORED]]#0, %[[STORED]]#1,
+// CHECK: %[[SUM:.*]] = tern.launch @rms_norm_0(%[[MIXED]],
+// CHECK: return %[[SUM]]
+// CHECK: tern.kernel @rms_norm_0
+// CHECK: tern.rms_norm
+// CHECK: tern.map
+!kv = !tern.kv<heads = 1, head_size = 32, value_size = 32, window = 0, element = f16>
+tern.kv_cache @kv : !kv
+func.func @norms(%x: tensor<?x32xf32> {tern.dim = "T"}, %w: tensor<96x32xf32>, %n: tensor<32xf32>, %p: tensor<?xi32> {tern.dim = "T"}, %s: tensor<?xi32> {tern.dim = "T"}, %table: tensor<257x16x2xf32>) -> tensor<?x32xf32> {
+  %all = tern.linear %x, %w : tensor<?x32xf32>, tensor<96x32xf32> -> tensor<?x96xf32>
+  %q = tern.slice %all dim 1 from 0 length 32 : tensor<?x96xf32> -> tensor<?x32xf32>
+  %k = tern.slice %all dim 1 from 32 length 32 : tensor<?x96xf32> -> tensor<?x32xf32>
+  %v = tern.slice %all dim 1 from 64 length 32 : tensor<?x96xf32> -> tensor<?x32xf32>
+  %qn = tern.rms_norm %q, %n {epsilon = 1.0e-5 : f32} : tensor<?x32xf32>, tensor<32xf32> -> tensor<?x32xf32>
+  %kn = tern.rms_norm %k, %n {epsilon = 1.0e-5 : f32} : tensor<?x32xf32>, tensor<32xf32> -> tensor<?x32xf32>
+  %qr = tern.rope %qn, %p, %table {head_size = 32 : i32} : tensor<?x32xf32>, tensor<?xi32>, tensor<257x16x2xf32> -> tensor<?x32xf32>
+  %kr = tern.rope %kn, %p, %table {head_size = 32 : i32} : tensor<?x32xf32>, tensor<?xi32>, tensor<257x16x2xf32> -> tensor<?x32xf32>
+  %c = tern.cache @kv : !kv
+  %d = tern.kv_store %c, %kr, %v, %p, %s : !kv, tensor<?x32xf32>, tensor<?x32xf32>, tensor<?xi32>, tensor<?xi32>
+  %a = tern.attention %qr, %d, %p, %s {heads = 1 : i32, scale = 0.25 : f32} : tensor<?x32xf32>, !kv, tensor<?xi32>, tensor<?xi32> -> tensor<?x32xf32>
+  %an = tern.rms_norm %a, %n {epsilon = 1.0e-5 : f32} : tensor<?x32xf32>, tensor<32xf32> -> tensor<?x32xf32>
+  %sum = tern.map (%x, %an) : (tensor<?x32xf32>, tensor<?x32xf32>) -> tensor<?x32xf32> {
+  ^bb0(%l: f32, %r: f32):
+    %t = arith.addf %l, %r : f32
+    tern.yield %t : f32
+  }
+  return %sum : tensor<?x32xf32>
+}
+
+// -----
+// Two parts of one appended weight that meet in a map: their rows lie in other tiles of outputs, so
+// the map is a kernel of its own.
+// CHECK-LABEL: func.func @appended
+// CHECK: %[[BOTH:.*]] = tern.launch @linear_0
+// CHECK: tern.launch @map_0(%[[BOTH]])
+func.func @appended(%x: tensor<?x32xf32> {tern.dim = "T"}, %w: tensor<64x32xf32>, %b: tensor<64xf32>) -> tensor<?x32xf32> {
+  %both = tern.linear %x, %w bias %b : tensor<?x32xf32>, tensor<64x32xf32>, tensor<64xf32> -> tensor<?x64xf32>
+  %g = tern.slice %both dim 1 from 0 length 32 : tensor<?x64xf32> -> tensor<?x32xf32>
+  %u = tern.slice %both dim 1 from 32 length 32 : tensor<?x64xf32> -> tensor<?x32xf32>
+  %m = tern.map (%g, %u) : (tensor<?x32xf32>, tensor<?x32xf32>) -> tensor<?x32xf32> {
+  ^bb0(%l: f32, %r: f32):
+    %t = arith.mulf %l, %r : f32
+    tern.yield %t : f32
+  }
+  return %m : tensor<?x32xf32>
+}

@@ -3,6 +3,7 @@
 #include "GGUFBytes.h"
 #include "compiler/Dialect/Tern/TernDialect.h"
 #include "compiler/Encoding/BlockFormat.h"
+#include "compiler/Import/Architectures/Architecture.h"
 #include "compiler/Import/Architectures/Rope.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "gtest/gtest.h"
@@ -25,6 +26,7 @@ struct Shape {
   uint64_t hidden = 256, inner = 512, heads = 4, kvHeads = 2, layers = 2, vocabulary = 51;
   uint64_t keySize = 64, valueSize = 64;
   bool tied = false, biases = false;
+  bool headNorms = false, postNorms = false; ///< of query and key; after attention, feed-forward
   uint32_t matrixType = f16;
   uint8_t fill = 0;
 };
@@ -65,6 +67,14 @@ void tensors(GGUFBytes &file, const Shape &s, Edit edit = nullptr) {
       add(p + "attn_q.bias", {s.heads * s.keySize}, f32);
       add(p + "attn_k.bias", {s.kvHeads * s.keySize}, f32);
       add(p + "attn_v.bias", {s.kvHeads * s.valueSize}, f32);
+    }
+    if (s.headNorms) {
+      add(p + "attn_q_norm.weight", {s.keySize}, f32);
+      add(p + "attn_k_norm.weight", {s.keySize}, f32);
+    }
+    if (s.postNorms) {
+      add(p + "post_attention_norm.weight", {s.hidden}, f32);
+      add(p + "post_ffw_norm.weight", {s.hidden}, f32);
     }
     add(p + "attn_output.weight", {s.hidden, s.heads * s.valueSize}, s.matrixType);
     add(p + "ffn_norm.weight", {s.hidden}, f32);
@@ -193,6 +203,143 @@ TEST_F(Import, Qwen2WithoutBiasesIsAnError) {
             ": tensor 'blk.0.attn_q.bias' is missing; expected shape [256] (and 5 more)");
 }
 
+TEST_F(Import, Qwen3NormalizesEachHead) {
+  Shape shape;
+  shape.family = "qwen3";
+  shape.headNorms = true;
+  GGUFBytes file = metadata(shape);
+  tensors(file, shape);
+  ImportedModel model = import(file);
+  ASSERT_TRUE(model.module);
+  unsigned heads = 0;
+  for (RmsNormOp norm : all<RmsNormOp>(model))
+    heads += norm.getGroup() == 64;
+  EXPECT_EQ(heads, 2u * 2);
+}
+
+TEST_F(Import, SmolLM3LeavesOutEveryFourthRotation) {
+  Shape shape;
+  shape.family = "smollm3";
+  shape.layers = 5;
+  GGUFBytes file = metadata(shape);
+  tensors(file, shape);
+  ImportedModel model = import(file);
+  ASSERT_TRUE(model.module);
+  EXPECT_EQ(all<RopeOp>(model).size(), 4u * 2);
+}
+
+TEST_F(Import, GraniteMultiplies) {
+  Shape shape;
+  shape.family = "granite";
+  for (bool finetuned : {true, false}) {
+    GGUFBytes file = metadata(shape);
+    file.add("granite.embedding_scale", 12.0f).add("granite.attention.scale", 0.25f);
+    file.add("granite.residual_scale", 0.5f).add("granite.logit_scale", 8.0f);
+    file.add("granite.rope.scaling.finetuned", finetuned);
+    tensors(file, shape);
+    ImportedModel model = import(file);
+    ASSERT_TRUE(model.module);
+    EXPECT_EQ(all<EmbedOp>(model)[0].getScale().convertToFloat(), 12);
+    EXPECT_EQ(all<AttentionOp>(model)[0].getScale().convertToFloat(), 0.25f);
+    EXPECT_EQ(all<MapOp>(model).size(), 2u * 5 + 1);
+    EXPECT_EQ(all<RopeOp>(model).size(), finetuned ? 4u : 0u);
+  }
+}
+
+TEST_F(Import, Gemma2HasWindowsAndCaps) {
+  Shape shape;
+  shape.family = "gemma2";
+  shape.layers = 4;
+  shape.postNorms = shape.tied = true;
+  auto with = [&](std::function<void(GGUFBytes &)> more) {
+    GGUFBytes file = metadata(shape);
+    file.add("gemma2.attn_logit_softcapping", 50.0f).add("gemma2.final_logit_softcapping", 30.0f);
+    file.add("gemma2.attention.sliding_window", uint32_t(256));
+    more(file);
+    tensors(file, shape);
+    return import(file);
+  };
+  auto windows = [&](const ImportedModel &model) {
+    std::vector<unsigned> result;
+    for (KvCacheOp cache : all<KvCacheOp>(model))
+      result.push_back(llvm::cast<KvType>(cache.getType()).getWindow());
+    return result;
+  };
+  ImportedModel model = with([](GGUFBytes &) {});
+  ASSERT_TRUE(model.module);
+  EXPECT_EQ(windows(model), (std::vector<unsigned>{256, 0, 256, 0}));
+  EXPECT_EQ(all<AttentionOp>(model)[0].getSoftCap()->convertToFloat(), 50);
+  EXPECT_EQ(all<EmbedOp>(model)[0].getScale().convertToFloat(), 16);
+  // A period or a list of layers from the file goes first.
+  EXPECT_EQ(windows(with([](GGUFBytes &file) {
+              file.add("gemma2.attention.sliding_window_pattern", uint32_t(3));
+            })),
+            (std::vector<unsigned>{256, 256, 0, 256}));
+}
+
+// Up to the context's length a window changes nothing, but the layers keep their own positions.
+TEST_F(Import, Gemma3HasTwoRopeTables) {
+  Shape shape;
+  shape.family = "gemma3";
+  shape.layers = 6;
+  shape.headNorms = shape.postNorms = shape.tied = true;
+  GGUFBytes file = metadata(shape);
+  file.add("gemma3.attention.sliding_window", uint32_t(1024));
+  file.add("gemma3.rope.freq_base", 1e6f);
+  file.add("gemma3.rope.scaling.type", "linear").add("gemma3.rope.scaling.factor", 8.0f);
+  tensors(file, shape);
+  ImportedModel model = import(file);
+  ASSERT_TRUE(model.module);
+  EXPECT_EQ(llvm::cast<KvType>(all<KvCacheOp>(model)[0].getType()).getWindow(), 0u);
+  auto frequency = [&](const char *name) {
+    return llvm::cast<RopeTableAttr>(weight(model, name).getSource()).getFrequencies()[1];
+  };
+  EXPECT_DOUBLE_EQ(frequency("rope.table"), std::pow(1e6, -1 / 32.0) / 8);
+  EXPECT_DOUBLE_EQ(frequency("rope.table.sliding"), std::pow(1e4, -1 / 32.0));
+}
+
+TEST_F(Import, HyperparametersOfOtherFamiliesAreRefused) {
+  auto errorWith = [&](const std::string &family, const char *key, auto value) {
+    Shape shape;
+    shape.family = family;
+    GGUFBytes file = metadata(shape);
+    file.add(family + "." + key, value);
+    return errorOf(file);
+  };
+  auto refused = [](const std::string &key) {
+    return ": metadata key '" + key + "' is not supported for this architecture";
+  };
+  for (const char *key :
+       {"attn_logit_softcapping", "final_logit_softcapping", "logit_scale", "residual_scale",
+        "embedding_scale", "rope.freq_base_swa", "attention.max_alibi_bias", "attention.clamp_kqv"})
+    EXPECT_EQ(errorWith("llama", key, 8.0f), refused(std::string("llama.") + key));
+  EXPECT_EQ(errorWith("gemma3", "attn_logit_softcapping", 50.0f),
+            refused("gemma3.attn_logit_softcapping"));
+  EXPECT_EQ(errorWith("gemma2", "attn_logit_softcapping", 50.0f),
+            ": metadata key 'gemma2.final_logit_softcapping' is missing");
+  EXPECT_EQ(errorWith("granite", "logit_scale", -1.0f),
+            ": metadata key 'granite.logit_scale' is -1 (f32), expected a number above 0");
+  EXPECT_EQ(errorWith("gemma3", "attention.sliding_window_pattern", std::vector<uint32_t>{1, 0}),
+            ": metadata key 'gemma3.attention.sliding_window_pattern' is of type array of u32, "
+            "expected an array of booleans");
+}
+
+// Qwen2's windows are not built: a longer context is not compiled, and a note says so.
+TEST_F(Import, AWindowThatIsNotBuiltShortensTheContext) {
+  Shape shape;
+  shape.family = "qwen2";
+  shape.biases = true;
+  GGUFBytes file = metadata(shape);
+  file.add("qwen2.attention.sliding_window", uint32_t(100));
+  tensors(file, shape);
+  ImportedModel model = import(file);
+  ASSERT_TRUE(model.module);
+  mlir::ModuleOp module = *model.module;
+  EXPECT_EQ(module->getAttrOfType<mlir::IntegerAttr>("tern.context_length").getInt(), 100);
+  ASSERT_EQ(model.notes.size(), 1u);
+  EXPECT_NE(model.notes[0].find("sliding windows"), std::string::npos) << model.notes[0];
+}
+
 TEST_F(Import, HeadSizesComeFromTheMetadata) {
   Shape shape;
   shape.keySize = 48;
@@ -259,7 +406,9 @@ TEST_F(Import, NotesSayWhatTheFileAsksForInVain) {
 TEST_F(Import, ErrorsListWhatIsKnown) {
   GGUFBytes unknown;
   unknown.add("general.architecture", "mamba");
-  EXPECT_EQ(errorOf(unknown), ": architecture 'mamba' is not supported; known are llama, qwen2");
+  EXPECT_EQ(errorOf(unknown),
+            ": architecture 'mamba' is not supported; known are " + knownArchitectures());
+  EXPECT_NE(knownArchitectures().find("llama, olmo2, "), std::string::npos);
   EXPECT_EQ(errorOf(GGUFBytes()), ": metadata key 'general.architecture' is missing");
   Shape shape;
   GGUFBytes file = metadata(shape);

@@ -11,7 +11,10 @@ namespace {
 struct Rotation {
   int frequencies; ///< M: the first 2 M elements of a head are rotated
   bool adjacent;
+  int normGroup = 0; ///< query and key are normalised before, so many elements together; 0: not
 };
+
+constexpr double normEpsilon = 1e-5;
 
 /// Slices of a fused projection, rotations, and the store: what form-kernels makes of a layer.
 std::string storeText(const Geometry &g, const Rotation &r, int tableRows) {
@@ -29,12 +32,22 @@ std::string storeText(const Geometry &g, const Rotation &r, int tableRows) {
            (r.adjacent ? ", adjacent" : "") + "} : " + tensor(length) + ", " + rows + ", " + table +
            " -> " + tensor(length) + "\n";
   };
+  std::string weight = "tensor<" + std::to_string(r.normGroup) + "xf32>";
+  auto norm = [&](const char *name, const char *x, int length) {
+    return std::string("  %") + name + " = tern.rms_norm %" + x + ", %w" + x +
+           " {epsilon = 1.0e-5 : f32, group = " + std::to_string(r.normGroup) +
+           " : i64} : " + tensor(length) + ", " + weight + " -> " + tensor(length) + "\n";
+  };
+  bool normed = r.normGroup != 0;
   return "tern.kernel @store(%qkv: " + qkv + dim + ", %t: " + table + ", %c: " + g.kv() +
-         ", %p: " + rows + dim + ", %s: " + rows + dim + ") -> (" + tensor(q) + ", " + g.kv() +
-         ") {\n" + slice("q", 0, q) + slice("k", q, k) + slice("v", q + k, v) + rope("rq", "q", q) +
-         rope("rk", "k", k) + "  %n = tern.kv_store %c, %rk, %v, %p, %s : " + g.kv() + ", " +
-         tensor(k) + ", " + tensor(v) + ", " + rows + ", " + rows +
-         "\n  tern.yield %rq, %n : " + tensor(q) + ", " + g.kv() + "\n}\n";
+         ", %p: " + rows + dim + ", %s: " + rows + dim +
+         (normed ? ", %wq: " + weight + ", %wk: " + weight : "") + ") -> (" + tensor(q) + ", " +
+         g.kv() + ") {\n" + slice("q", 0, q) + slice("k", q, k) + slice("v", q + k, v) +
+         (normed ? norm("nq", "q", q) + norm("nk", "k", k) : "") +
+         rope("rq", normed ? "nq" : "q", q) + rope("rk", normed ? "nk" : "k", k) +
+         "  %n = tern.kv_store %c, %rk, %v, %p, %s : " + g.kv() + ", " + tensor(k) + ", " +
+         tensor(v) + ", " + rows + ", " + rows + "\n  tern.yield %rq, %n : " + tensor(q) + ", " +
+         g.kv() + "\n}\n";
 }
 
 double frequency(int m) { return std::pow(10000.0, -m / 32.0); }
@@ -51,9 +64,21 @@ std::vector<float> ropeTable(int rows, int frequencies) {
   return table;
 }
 
-std::vector<double> rotate(const float *x, int heads, int headSize, const Rotation &r,
+std::vector<double> normalized(const float *x, int size, int group, const float *weight) {
+  std::vector<double> result(x, x + size);
+  for (int first = 0; group && first < size; first += group) {
+    double sum = 0;
+    for (int i = first; i < first + group; ++i)
+      sum += result[i] * result[i];
+    for (int i = first; i < first + group; ++i)
+      result[i] *= weight[i - first] / std::sqrt(sum / group + normEpsilon);
+  }
+  return result;
+}
+
+std::vector<double> rotate(std::vector<double> x, int heads, int headSize, const Rotation &r,
                            int position) {
-  std::vector<double> result(x, x + size_t(heads) * headSize);
+  std::vector<double> result = x;
   for (int h = 0; h < heads; ++h)
     for (int m = 0; m < r.frequencies; ++m) {
       int first = h * headSize + (r.adjacent ? 2 * m : m);
@@ -103,6 +128,15 @@ void compareWithReference(const Geometry &g, const Rotation &r, const std::strin
     buffers[5].as<int32_t>()[i] = rows[i].position;
     buffers[6].as<int32_t>()[i] = rows[i].slot;
   }
+  std::vector<float> weights[2];
+  if (r.normGroup)
+    for (std::vector<float> &weight : weights) {
+      for (int n = 0; n < padded(r.normGroup); ++n)
+        weight.push_back(normal(random));
+      buffers.emplace_back(weight.size() * 4);
+      buffers.back().fill(weight);
+    }
+  const size_t result = buffers.size();
   buffers.emplace_back(size_t(t) * padded(q) * 4);
   kernel.blocksPerSlot = cache.blocksPerSlot;
   kernel.run(buffers, t, 0, 3);
@@ -119,10 +153,12 @@ void compareWithReference(const Geometry &g, const Rotation &r, const std::strin
       ASSERT_NEAR(actual, expected, 2e-6 + relative * std::abs(expected))
           << what << " of row " << i << ", element " << element;
     };
-    std::vector<double> query = rotate(x, g.heads, g.headSize, r, rows[i].position);
+    std::vector<double> query = rotate(normalized(x, q, r.normGroup, weights[0].data()), g.heads,
+                                       g.headSize, r, rows[i].position);
     for (int n = 0; n < q; ++n)
-      near(buffers[7].as<float>()[size_t(i) * padded(q) + n], query[n], 0, "query", n);
-    std::vector<double> key = rotate(x + q, g.keyHeads, g.headSize, r, rows[i].position);
+      near(buffers[result].as<float>()[size_t(i) * padded(q) + n], query[n], 0, "query", n);
+    std::vector<double> key = rotate(normalized(x + q, k, r.normGroup, weights[1].data()),
+                                     g.keyHeads, g.headSize, r, rows[i].position);
     for (int n = 0; n < k; ++n, ++keysStored)
       near(cache.get(cache.keys, cache.keyIndex(rows[i].slot, rows[i].position, n / g.headSize,
                                                 n % g.headSize)),
@@ -156,6 +192,17 @@ TEST_P(AttentionStore, RotatesPartOfAHead) {
     compareWithReference({2, 1, 64, 64, true}, {16, adjacent}, GetParam());
     compareWithReference({2, 2, 128, 64, false}, {32, adjacent}, GetParam());
     compareWithReference({2, 1, 20, 12, true}, {6, adjacent}, GetParam());
+  }
+}
+
+// Heads (or, where they are all of a row, projections) of every alignment to the 32 lanes of a
+// tile.
+TEST_P(AttentionStore, NormalizesRotatesAndStores) {
+  for (bool adjacent : {true, false}) {
+    compareWithReference({4, 2, 64, 64, true}, {32, adjacent, 64}, GetParam());
+    compareWithReference({6, 2, 24, 24, false}, {12, adjacent, 24}, GetParam());
+    compareWithReference({3, 1, 80, 80, true}, {40, adjacent, 80}, GetParam());
+    compareWithReference({2, 2, 20, 12, false}, {6, adjacent, 40}, GetParam());
   }
 }
 

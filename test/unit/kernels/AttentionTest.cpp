@@ -11,16 +11,29 @@ using namespace tern;
 
 namespace {
 
-std::string attentionText(const Geometry &g, float scale) {
+/// What happens to scores before the softmax; 0: nothing.
+struct ScoreChange {
+  float softCap = 0, alibi = 0;
+};
+
+std::string attentionText(const Geometry &g, float scale, const ScoreChange &change) {
+  auto number = [](float value) {
+    char text[32];
+    snprintf(text, sizeof text, "%.9e", double(value));
+    return std::string(text);
+  };
   std::string rows = "tensor<?xi32>", query = tensor(g.heads * g.headSize),
-              result = tensor(g.heads * g.valueSize), number(32, '\0');
-  snprintf(number.data(), number.size(), "%.9e", double(scale));
-  number.resize(strlen(number.c_str()));
+              result = tensor(g.heads * g.valueSize), attributes;
+  if (change.softCap)
+    attributes += ", soft_cap = " + number(change.softCap) + " : f32";
+  if (change.alibi)
+    attributes += ", alibi = " + number(change.alibi) + " : f32";
   return "tern.kernel @attention(%q: " + query + " {tern.dim = \"T\"}, %c: " + g.kv() +
          ", %p: " + rows + " {tern.dim = \"T\"}, %s: " + rows + " {tern.dim = \"T\"}) -> " +
          result + " {\n  %a = tern.attention %q, %c, %p, %s {heads = " + std::to_string(g.heads) +
-         " : i32, scale = " + number + " : f32} : " + query + ", " + g.kv() + ", " + rows + ", " +
-         rows + " -> " + result + "\n  tern.yield %a : " + result + "\n}\n";
+         " : i32, scale = " + number(scale) + " : f32" + attributes + "} : " + query + ", " +
+         g.kv() + ", " + rows + ", " + rows + " -> " + result + "\n  tern.yield %a : " + result +
+         "\n}\n";
 }
 
 struct Row {
@@ -31,8 +44,8 @@ struct Row {
 /// move in and out.
 class AttentionCall {
 public:
-  AttentionCall(const Geometry &g, float scale, const std::string &target)
-      : g(g), scale(scale), kernel(attentionText(g, scale), target) {}
+  AttentionCall(const Geometry &g, float scale, const std::string &target, ScoreChange change = {})
+      : g(g), scale(scale), change(change), kernel(attentionText(g, scale, change), target) {}
 
   std::vector<float> run(Cache &cache, const std::vector<Row> &rows,
                          const std::vector<float> &query, int chunk = 0) {
@@ -77,6 +90,10 @@ public:
         for (int d = 0; d < g.headSize; ++d)
           scores[p] += double(query[h * g.headSize + d]) *
                        cache.get(cache.keys, cache.keyIndex(row.slot, p, keyHead, d)) * scale;
+        if (change.softCap)
+          scores[p] = change.softCap * std::tanh(scores[p] / change.softCap);
+        if (change.alibi)
+          scores[p] += slope(h) * (p - row.position);
       }
       double maximum = *std::max_element(scores.begin(), scores.end()), sum = 0;
       std::vector<double> values(g.valueSize);
@@ -92,8 +109,21 @@ public:
     return result;
   }
 
+  /// As the paper's code: a geometric sequence for the largest power of two, then every second one
+  /// of twice as many heads.
+  double slope(int head) const {
+    int power = 1;
+    while (power * 2 <= g.heads)
+      power *= 2;
+    double first = std::pow(2.0, -change.alibi / power);
+    if (head < power)
+      return std::pow(first, head + 1);
+    return std::pow(std::pow(2.0, -change.alibi / (2.0 * power)), 2 * (head - power) + 1);
+  }
+
   Geometry g;
   float scale;
+  ScoreChange change;
   TestKernel kernel;
 };
 
@@ -114,10 +144,10 @@ void expectNear(const float *actual, const std::vector<double> &expected, double
 class Attention : public testing::TestWithParam<std::string> {};
 
 void compareWithReference(const Geometry &g, const std::string &target,
-                          const std::vector<int> &lengths) {
+                          const std::vector<int> &lengths, ScoreChange change = {}) {
   SCOPED_TRACE(g.kv() + " heads " + std::to_string(g.heads));
   std::mt19937 random(1);
-  AttentionCall call(g, 1 / std::sqrt(float(g.headSize)), target);
+  AttentionCall call(g, 1 / std::sqrt(float(g.headSize)), target, change);
   ASSERT_TRUE(call.kernel.ready);
   int longest = *std::max_element(lengths.begin(), lengths.end());
   Cache cache(g, 2, longest, random);
@@ -231,6 +261,31 @@ TEST_P(Attention, AWindowLooksNoFurtherBack) {
                  "position " + std::to_string(position));
     }
   }
+}
+
+TEST_P(Attention, SoftCapsBoundTheScores) {
+  std::vector<int> lengths = {1, 17, 64, 600};
+  compareWithReference({4, 2, 64, 64, true}, GetParam(), lengths, {.softCap = 0.5f});
+  compareWithReference({3, 1, 20, 12, false}, GetParam(), lengths, {.softCap = 50});
+  compareWithReference({4, 2, 32, 32, true, 100}, GetParam(), lengths, {.softCap = 1});
+  // Scores far beyond the cap: exp's range must not be left.
+  Geometry g{2, 1, 32, 32, true};
+  std::mt19937 random(8);
+  AttentionCall call(g, 1000, GetParam(), {.softCap = 30});
+  ASSERT_TRUE(call.kernel.ready);
+  Cache cache(g, 1, 600, random);
+  cache.fill(0, 600, random);
+  std::vector<float> query = randomVector(size_t(g.heads) * g.headSize, random, 100);
+  std::vector<float> result = call.run(cache, {{0, 599}}, query);
+  expectNear(result.data(), call.reference(cache, {0, 599}, query.data()), 1e-4, "saturated");
+}
+
+// Head counts that are powers of two and that are not; distances beyond an attention block.
+TEST_P(Attention, AlibiFavoursNearPositions) {
+  std::vector<int> lengths = {1, 17, 64, 600, 1300};
+  compareWithReference({8, 8, 16, 16, true}, GetParam(), lengths, {.alibi = 8});
+  compareWithReference({6, 6, 20, 20, false}, GetParam(), lengths, {.alibi = 8});
+  compareWithReference({12, 4, 32, 32, true}, GetParam(), lengths, {.alibi = 4});
 }
 
 TEST_P(Attention, ScoresOfTenThousandAreStable) {

@@ -188,6 +188,34 @@ func.func @f(%x: tensor<?x64xf32>, %w: tensor<32xf32>) {
 
 // -----
 func.func @f(%x: tensor<?x64xf32>, %w: tensor<64xf32>) {
+  // expected-error@+1 {{'tern.rms_norm' op row length 64 is no multiple of group 24}}
+  %y = tern.rms_norm %x, %w {epsilon = 1.0e-5 : f32, group = 24 : i64} : tensor<?x64xf32>, tensor<64xf32> -> tensor<?x64xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<?x64xf32>, %w: tensor<32xf32>) {
+  // expected-error@+1 {{'tern.rms_norm' op weight dimension 0 is 32, expected 64}}
+  %y = tern.rms_norm %x, %w {epsilon = 1.0e-5 : f32, group = 16 : i64} : tensor<?x64xf32>, tensor<32xf32> -> tensor<?x64xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<?x64xf32>, %w: tensor<64xf32>) {
+  // expected-error@+1 {{'tern.rms_norm' op epsilon must be finite and not negative}}
+  %y = tern.rms_norm %x, %w {epsilon = -1.0e-5 : f32} : tensor<?x64xf32>, tensor<64xf32> -> tensor<?x64xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<?x64xf32>, %w: tensor<64xf32>, %b: tensor<32xf32>) {
+  // expected-error@+1 {{'tern.layer_norm' op bias 'tensor<32xf32>' differs from weight 'tensor<64xf32>'}}
+  %y = tern.layer_norm %x, %w bias %b {epsilon = 1.0e-5 : f32} : tensor<?x64xf32>, tensor<64xf32>, tensor<32xf32> -> tensor<?x64xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<?x64xf32>, %w: tensor<64xf32>) {
   // expected-error@+1 {{'tern.rms_norm' op result 'tensor<?x32xf32>' differs from x 'tensor<?x64xf32>'}}
   %y = tern.rms_norm %x, %w {epsilon = 1.0e-5 : f32} : tensor<?x64xf32>, tensor<64xf32> -> tensor<?x32xf32>
   return
@@ -272,6 +300,14 @@ func.func @f(%c: !kv, %k: tensor<4x32xf32>, %v: tensor<5x32xf32>, %p: tensor<?xi
 func.func @f(%q: tensor<?x48xf32>, %c: !kv, %p: tensor<?xi32>) {
   // expected-error@+1 {{'tern.attention' op heads = 3 is no multiple of the cache's 2}}
   %a = tern.attention %q, %c, %p, %p {heads = 3 : i32, scale = 0.25 : f32} : tensor<?x48xf32>, !kv, tensor<?xi32>, tensor<?xi32> -> tensor<?x48xf32>
+  return
+}
+
+// -----
+!kv = !tern.kv<heads = 2, head_size = 16, value_size = 16, window = 0, element = f16>
+func.func @f(%q: tensor<?x64xf32>, %c: !kv, %p: tensor<?xi32>) {
+  // expected-error@+1 {{'tern.attention' op soft_cap must be a finite number above 0}}
+  %a = tern.attention %q, %c, %p, %p {heads = 4 : i32, scale = 0.25 : f32, soft_cap = 0.0 : f32} : tensor<?x64xf32>, !kv, tensor<?xi32>, tensor<?xi32> -> tensor<?x64xf32>
   return
 }
 

@@ -42,6 +42,12 @@ func.func @named_ops(%tokens: tensor<?xi32> {tern.dim = "T"}, %positions: tensor
   %scaled = tern.embed %f16, %tokens {scale = 8.0 : f32} : tensor<64x64xf32, #tern.enc<f16>>, tensor<?xi32> -> tensor<?x64xf32>
   // CHECK: tern.rms_norm %[[X]], %{{.*}} {epsilon = 9.99999974E-6 : f32} : tensor<?x64xf32>, tensor<64xf32> -> tensor<?x64xf32>
   %n = tern.rms_norm %x, %norm {epsilon = 1.0e-5 : f32} : tensor<?x64xf32>, tensor<64xf32> -> tensor<?x64xf32>
+  // CHECK: tern.rms_norm %[[X]], %{{.*}} {epsilon = 9.99999974E-6 : f32, group = 16 : i64} : tensor<?x64xf32>, tensor<64xf32> -> tensor<?x64xf32>
+  %heads = tern.rms_norm %x, %norm {epsilon = 1.0e-5 : f32, group = 16 : i64} : tensor<?x64xf32>, tensor<64xf32> -> tensor<?x64xf32>
+  // CHECK: tern.layer_norm %[[X]], %{{.*}} bias %{{.*}} {epsilon = 9.99999974E-6 : f32} : tensor<?x64xf32>, tensor<64xf32>, tensor<64xf32> -> tensor<?x64xf32>
+  %layer = tern.layer_norm %x, %norm bias %norm {epsilon = 1.0e-5 : f32} : tensor<?x64xf32>, tensor<64xf32>, tensor<64xf32> -> tensor<?x64xf32>
+  // CHECK: tern.layer_norm %[[X]], %{{.*}} {epsilon = 9.99999974E-6 : f32, group = 16 : i64} : tensor<?x64xf32>, tensor<64xf32> -> tensor<?x64xf32>
+  %layerHeads = tern.layer_norm %x, %norm {epsilon = 1.0e-5 : f32, group = 16 : i64} : tensor<?x64xf32>, tensor<64xf32> -> tensor<?x64xf32>
   // CHECK: %[[Q:.*]] = tern.encode {{.*}} -> tensor<?x64xf32, #tern.act<group = 32, sums = 32>>
   %q = tern.encode %n : tensor<?x64xf32> -> tensor<?x64xf32, #tern.act<group = 32, sums = 32>>
   // CHECK: tern.encode {{.*}} -> tensor<?x64xf32, #tern.act<group = row>>
@@ -62,6 +68,8 @@ func.func @named_ops(%tokens: tensor<?xi32> {tern.dim = "T"}, %positions: tensor
   %c1 = tern.kv_store %c0, %k, %y, %positions, %slots : !tern.kv<heads = 2, head_size = 16, value_size = 32, window = 512, element = f16>, tensor<?x32xf32>, tensor<?x64xf32>, tensor<?xi32>, tensor<?xi32>
   // CHECK: tern.attention %{{.*}}, %[[C1]], %{{.*}}, %{{.*}} {heads = 4 : i32, scale = 2.500000e-01 : f32} : tensor<?x64xf32>, <{{.*}}>, tensor<?xi32>, tensor<?xi32> -> tensor<?x128xf32>
   %a = tern.attention %qr, %c1, %positions, %slots {heads = 4 : i32, scale = 0.25 : f32} : tensor<?x64xf32>, !tern.kv<heads = 2, head_size = 16, value_size = 32, window = 512, element = f16>, tensor<?xi32>, tensor<?xi32> -> tensor<?x128xf32>
+  // CHECK: tern.attention %{{.*}} {alibi = 8.000000e+00 : f32, heads = 4 : i32, scale = 2.500000e-01 : f32, soft_cap = 5.000000e+01 : f32}
+  %capped = tern.attention %qr, %c1, %positions, %slots {heads = 4 : i32, scale = 0.25 : f32, soft_cap = 50.0 : f32, alibi = 8.0 : f32} : tensor<?x64xf32>, !tern.kv<heads = 2, head_size = 16, value_size = 32, window = 512, element = f16>, tensor<?xi32>, tensor<?xi32> -> tensor<?x128xf32>
   return %a : tensor<?x128xf32>
 }
 
