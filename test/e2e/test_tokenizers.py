@@ -8,7 +8,6 @@ no reference and is checked by round trip.
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -19,6 +18,7 @@ import gguf
 import numpy as np
 import pytest
 from chat_templates import RECOGNISED, UNUSABLE, ChatTemplate
+from programs import BIN
 from reference_tokenizers import (
     BYTE_LEVEL_PRES,
     CONTROL_TOKENS,
@@ -30,7 +30,6 @@ from reference_tokenizers import (
 from text_corpus import every_code_point, mixed_texts
 from transformers.utils.chat_template_utils import render_jinja_template
 
-BIN = Path(os.environ.get("TERN_BIN", Path(__file__).parents[2] / "build" / "bin"))
 TEXTS = 4000
 SEED = 7
 
