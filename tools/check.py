@@ -155,7 +155,7 @@ def style(everything: bool) -> Counts:
     }
     if everything:
         units = [path for path in tracked("runtime/*.cpp", "compiler/*.cpp", "targets/*.cpp", "tools/*.cpp")]
-        checks["clang-tidy"] = ["clang-tidy-22", "-quiet", "-p", BUILD, *units]
+        checks["clang-tidy"] = ["run-clang-tidy-22", "-quiet", "-p", BUILD, "-j", str(JOBS), *units]
     counts = Counts()
     for name, command in checks.items():
         status, log = run(name, command)

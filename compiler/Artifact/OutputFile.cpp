@@ -27,7 +27,7 @@ OutputFile::~OutputFile() {
   if (descriptor >= 0)
     ::close(descriptor);
   if (!committed && !temporary.empty()) {
-    sys::fs::remove(temporary);
+    (void)sys::fs::remove(temporary);
     sys::DontRemoveFileOnSignal(temporary);
   }
 }

@@ -26,11 +26,13 @@ public:
                                          code.message());
     return directory;
   }
-  ScratchDirectory(ScratchDirectory &&other) : path(std::move(other.path)) { other.path.clear(); }
+  ScratchDirectory(ScratchDirectory &&other) noexcept : path(std::move(other.path)) {
+    other.path.clear();
+  }
   ScratchDirectory &operator=(ScratchDirectory &&) = delete;
   ~ScratchDirectory() {
     if (!path.empty())
-      sys::fs::remove_directories(path);
+      (void)sys::fs::remove_directories(path);
   }
   std::string file(const Twine &name) const { return (path + "/" + name).str(); }
 

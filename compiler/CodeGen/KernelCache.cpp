@@ -32,8 +32,8 @@ void touch(const std::string &path) {
   if (sys::fs::openFileForReadWrite(path, fd, sys::fs::CD_OpenExisting, sys::fs::OF_None))
     return;
   auto now = std::chrono::system_clock::now();
-  sys::fs::setLastAccessAndModificationTime(fd, now, now);
-  sys::Process::SafelyCloseFileDescriptor(fd);
+  (void)sys::fs::setLastAccessAndModificationTime(fd, now, now);
+  (void)sys::Process::SafelyCloseFileDescriptor(fd);
 }
 
 } // namespace
@@ -73,7 +73,7 @@ std::optional<std::string> KernelCache::load(StringRef key) const {
   StringRef payload = bytes.drop_front(std::min(digestBytes, bytes.size()));
   if (bytes.size() < digestBytes ||
       arrayRefFromStringRef(bytes.take_front(digestBytes)) != ArrayRef(digestOf(payload))) {
-    sys::fs::remove(path);
+    (void)sys::fs::remove(path);
     return std::nullopt;
   }
   touch(path);
@@ -126,7 +126,7 @@ void KernelCache::trim() const {
     StringRef name = sys::path::filename(it->path());
     if (name.ends_with(partialExtension) && name.contains(extension) &&
         status->getLastModificationTime() + abandonedAfter < std::chrono::system_clock::now())
-      sys::fs::remove(it->path());
+      (void)sys::fs::remove(it->path());
     if (!name.ends_with(extension))
       continue;
     entries.push_back({it->path(), status->getSize(), status->getLastModificationTime()});

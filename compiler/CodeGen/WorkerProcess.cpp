@@ -62,9 +62,8 @@ Expected<WorkerResult> runWorkerProcess(const std::string &executable,
     file = std::move(*created);
   }
   if (fwrite(input.data(), 1, input.size(), files[0].get()) != input.size() ||
-      fflush(files[0].get()) != 0)
+      fseek(files[0].get(), 0, SEEK_SET) != 0)
     return systemError(errno, "cannot write a worker's input");
-  rewind(files[0].get());
 
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);

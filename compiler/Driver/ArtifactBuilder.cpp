@@ -202,11 +202,11 @@ llvm::Error ArtifactBuilder::addPlan(ModuleOp module, plan::ProgramOp program,
     } else if (auto fetch = dyn_cast<plan::FetchOp>(op)) {
       fb::FetchCommandT command;
       command.unit = units.lookup(fetch.getUnit());
-      addCommand(std::move(command));
+      addCommand(command);
     } else if (auto release = dyn_cast<plan::ReleaseOp>(op)) {
       fb::ReleaseCommandT command;
       command.unit = units.lookup(release.getUnit());
-      addCommand(std::move(command));
+      addCommand(command);
     } else {
       return llvm::createStringError("plan command '" + op.getName().getStringRef().str() +
                                      "' has no form in the artifact yet");

@@ -15,7 +15,6 @@
 #include <vector>
 
 using namespace llvm;
-using support::endian::read16le;
 using support::endian::read32le;
 using support::endian::read64le;
 using support::endian::write16le;

@@ -63,7 +63,7 @@ llvm::Expected<std::string> bitcodeOf(const Halide::Module &module) {
   llvm::SmallString<128> path;
   if (std::error_code error = llvm::sys::fs::createTemporaryFile("tern-kernel", "bc", path))
     return llvm::createStringError(error, "cannot create a temporary file for bitcode");
-  auto removeFile = llvm::scope_exit([&] { llvm::sys::fs::remove(path); });
+  auto removeFile = llvm::scope_exit([&] { (void)llvm::sys::fs::remove(path); });
   module.compile({{Halide::OutputFileType::bitcode, std::string(path)}});
   auto buffer = llvm::MemoryBuffer::getFile(path);
   if (!buffer)

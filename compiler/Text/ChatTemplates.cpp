@@ -273,7 +273,7 @@ bool Prober::reproduces(const ChatParts &parts) const {
                            {user, answer, user},
                            {spacedUser, spacedAnswer, spacedUser},
                            {user, answer, user, spacedAnswer, spacedUser, answer, user}};
-  for (Conversation conversation : probes)
+  for (const Conversation &conversation : probes)
     for (const Message *first : {(const Message *)nullptr, &system, &spacedSystem}) {
       if (first && parts.placement == SystemPlacement::unsupported)
         continue;

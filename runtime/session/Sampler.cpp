@@ -185,7 +185,7 @@ int32_t Sampler::sample(const float *logits, const SamplingOptions &options,
   if (best < 0 || options.temperature <= 0)
     return best;
   const float largest = logitOf(uint32_t(best));
-  if (largest - largest != 0) // infinite: it alone has probability
+  if (!__builtin_isfinite(largest)) // it alone has probability
     return best;
 
   uint32_t count = 0; // at most i: the entry read is not overwritten yet

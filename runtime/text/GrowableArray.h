@@ -79,7 +79,7 @@ public:
   const T *end() const { return elements + count; }
 
 private:
-  void swap(GrowableArray &other) {
+  void swap(GrowableArray &other) noexcept {
     std::swap(elements, other.elements);
     std::swap(count, other.count);
     std::swap(room, other.room);

@@ -11,7 +11,6 @@
 
 using Halide::Func;
 using Halide::MemoryType;
-using Halide::TailStrategy;
 using Halide::Var;
 
 namespace tern {

@@ -35,10 +35,9 @@ uint64_t sizeOf(ValueType type) {
   case ValueType::uint64:
   case ValueType::int64:
   case ValueType::float64:
-    return 8;
-  case ValueType::string:
+  case ValueType::string: // their lengths; the bytes follow
   case ValueType::array:
-    return 8; // the length; their bytes follow
+    return 8;
   }
   return 0;
 }
@@ -305,6 +304,7 @@ struct SplitName {
     unsigned number = 0, count = 0;
     int consumed = 0;
     const char *rest = path.c_str() + result.prefix.size();
+    // Five digits at most fit. NOLINTNEXTLINE(bugprone-unchecked-string-to-number-conversion)
     if (sscanf(rest, "-%5u-of-%5u.gguf%n", &number, &count, &consumed) != 2 ||
         consumed != int(tail) || number < 1 || number > count)
       return std::nullopt;
