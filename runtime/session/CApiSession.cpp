@@ -98,6 +98,8 @@ tern_status tern_session_create(tern_model *model, const tern_session_options *o
   if (status.isOk())
     status = object->text.create(model->hasTokenizer ? &model->tokenizer : nullptr, allocator);
   if (status.isOk())
+    status = object->batch.create(object->session);
+  if (status.isOk())
     status = createGenerations(*object);
   if (status.isOk())
     *session = object;
@@ -190,6 +192,23 @@ tern_status tern_generate_begin(tern_session *session, const tern_generate_optio
   status = object->generation.begin(wanted, prompt, prompt_size);
   if (status.isOk())
     *generation = object;
+  return report(status, error);
+}
+
+tern_status tern_evaluate_together(tern_session *session, tern_generation *const *generations,
+                                   size_t count, tern_error *error) {
+  Status status = requireArgument(session, "session");
+  if (status.isOk() && count)
+    status = requireArgument(generations, "generations");
+  for (size_t i = 0; status.isOk() && i < count; ++i) {
+    status = requireArgument(generations[i], "a generation");
+    if (status.isOk())
+      status = session->batch.add(generations[i]->generation);
+  }
+  if (status.isOk())
+    status = session->batch.evaluate();
+  else if (session)
+    session->batch.clear();
   return report(status, error);
 }
 

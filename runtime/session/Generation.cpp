@@ -77,6 +77,7 @@ Status Generation::begin(const GenerationOptions &wanted, const int32_t *prompt,
   pendingEnd = uint32_t(size) - kept;
   memcpy(pending.data(), prompt + kept, pendingEnd * sizeof(int32_t));
   produced = 0;
+  ready = false;
   begun = true;
   finished = Finish::none;
   cancelRequested.store(false, std::memory_order_relaxed);
@@ -127,9 +128,25 @@ Status Generation::choose(const float *logits) {
     return Status::error(StatusCode::invalidArtifact,
                          "all logits at position %" PRIu32 " are NaN; the model is damaged",
                          length);
+  ready = true;
   if (options.logProbabilities)
     logProbabilities.compute(logits, session->model().artifact().vocabulary_size(), chosen,
                              options.topLogProbabilities);
+  return {};
+}
+
+/// True if the pending tokens do not fit the slot and no shift is to make room for them.
+bool Generation::isFull() const {
+  return pendingEnd - pendingBegin > session->context() - session->length(slot) &&
+         !options.contextShift;
+}
+
+Status Generation::prepare(bool &needed) {
+  needed = begun && !ready && finished == Finish::none &&
+           !cancelRequested.load(std::memory_order_relaxed) &&
+           !(options.maxTokens && produced == options.maxTokens) && !isFull();
+  if (needed && pendingEnd - pendingBegin > session->context() - session->length(slot))
+    return shiftContext();
   return {};
 }
 
@@ -143,25 +160,33 @@ Status Generation::next(Piece &piece) {
   }
   if (cancelRequested.load(std::memory_order_relaxed))
     return finishWith(Finish::cancelled, piece);
-  if (options.maxTokens && produced == options.maxTokens)
+  if (!ready && options.maxTokens && produced == options.maxTokens)
     return finishWith(Finish::maxTokens, piece);
-  if (pendingEnd - pendingBegin > session->context() - session->length(slot)) {
-    if (!options.contextShift)
-      return finishWith(Finish::slotFull, piece);
-    TERN_RETURN_IF_ERROR(shiftContext());
-  }
+  if (!ready && isFull())
+    return finishWith(Finish::slotFull, piece);
+  if (!ready)
+    if (Status status = evaluate(); !status.isOk()) {
+      if (status.code() == StatusCode::cancelled)
+        return finishWith(Finish::cancelled, piece);
+      begun = false;
+      return status;
+    }
+  return giveOut(piece);
+}
 
+Status Generation::evaluate() {
+  bool needed;
+  TERN_RETURN_IF_ERROR(prepare(needed));
+  if (!needed)
+    return Status::error(StatusCode::cancelled, "cancelled");
   Logits logits;
-  if (Status status = feedPending(logits); !status.isOk()) {
-    if (status.code() == StatusCode::cancelled)
-      return finishWith(Finish::cancelled, piece);
-    begun = false;
-    return status;
-  }
-  if (Status status = choose(logits.data); !status.isOk()) {
-    begun = false;
-    return status;
-  }
+  TERN_RETURN_IF_ERROR(feedPending(logits));
+  return choose(logits.data);
+}
+
+/// The piece of the chosen token.
+Status Generation::giveOut(Piece &piece) {
+  ready = false;
   if (options.logProbabilities)
     piece.logProbabilities = &logProbabilities;
   if (!options.ignoreEnd && text->isEnd(chosen)) {

@@ -69,8 +69,16 @@ public:
   void cancel() { cancelRequested.store(true, std::memory_order_relaxed); }
 
 private:
+  friend class GenerationBatch;
+
+  /// Brings the generation to where its pending tokens are to be evaluated; `needed` is false if it
+  /// is over, or the next token is chosen already.
+  Status prepare(bool &needed);
+  bool isFull() const;
   Status feedPending(Logits &logits);
   Status finishWith(Finish reason, Piece &piece);
+  Status evaluate();
+  Status giveOut(Piece &piece);
   Status shiftContext();
   Status choose(const float *logits);
 
@@ -90,6 +98,9 @@ private:
   uint32_t pendingEnd = 0;
   uint32_t produced = 0;
   int32_t chosen = -1;
+  bool ready = false;                ///< `chosen` has been chosen, but not given out
+  Generation *nextInBatch = nullptr; ///< both used by GenerationBatch
+  uint32_t rowsInCall = 0;
   bool begun = false;
   Finish finished = Finish::none;
   std::atomic<bool> cancelRequested{false};

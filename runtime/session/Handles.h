@@ -4,7 +4,7 @@
 #define TERN_RUNTIME_SESSION_HANDLES_H
 
 #include "runtime/core/Model.h"
-#include "runtime/session/Generation.h"
+#include "runtime/session/GenerationBatch.h"
 #include "runtime/session/Sampler.h"
 #include "runtime/session/Session.h"
 #include "runtime/session/TextStream.h"
@@ -44,6 +44,7 @@ struct tern_session {
   tern::runtime::Session session;
   tern::runtime::Sampler sampler;
   tern::runtime::TextStream text;
+  tern::runtime::GenerationBatch batch;
   tern::Block generationMemory;
   uint32_t generationCount = 0;
 

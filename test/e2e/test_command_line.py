@@ -47,6 +47,10 @@ def test_help_and_version_go_to_stdout() -> None:
         ["chat", "m.tern", "--logprobs", "1"],
         ["run", "m.tern", "-p", "a", "--repeat-last-n", "8"],
         ["run", "m.tern", "-p", "a", "--keep", "8"],
+        ["run", "m.tern", "-p", "a", "--prompts", "f"],
+        ["run", "m.tern", "-p", "a", "-p", "b", "--logprobs", "1"],
+        ["run", "m.tern", "-p", "a", "-p", "b", "--prompt-cache", "f"],
+        ["run", "m.tern", "--prompts", "f", "--stats"],
         ["run", "m.tern", "-p", "a", "--prompt-cache", ""],
         ["chat", "m.tern", "--context-shift"],
         ["run", "m.tern", "-p", "a", "--require-key", "k"],
@@ -376,6 +380,42 @@ def test_prompt_caches_that_do_not_fit_are_refused(
     assert_input_error(run("tern", *command, "--tokens", "1", "--context", "16"), "context")
     assert_input_error(run("tern", *command[:-1], tmp_path, *prompt), "regular")
     assert_input_error(run("tern", *command[:-1], tmp_path / "none" / "x", *prompt), "No such file")
+
+
+@pytest.mark.parametrize(
+    "options", [["-t", "0"], ["-t", "1.2", "--seed", "7", "--stop", "e", "--repeat-penalty", "1.2"]]
+)
+def test_several_prompts_give_what_each_gives_alone(
+    options: list[str], small_artifact: Path, home_assistant: Path, tmp_path: Path
+) -> None:
+    prompts = [f"turn on the {'very ' * count}bright light {count}" for count in (0, 1, 30, 2, 3, 4, 5, 6, 7, 8, 9)]
+    file = tmp_path / "prompts"
+    file.write_text("\n".join(prompts) + "\n")
+    for artifact, more in ((small_artifact, []), (home_assistant, ["--chat"])):
+        command = ["run", artifact, "-n", "12", *options, *more]
+        alone = [succeed("tern", *command, "-p", prompt).text for prompt in prompts]
+        result = succeed("tern", *command, "--prompts", file)
+        lines = [json.loads(line) for line in result.text.splitlines()]
+        assert [line["text"] + "\n" for line in lines] == alone
+        assert [line["prompt"] for line in lines] == list(range(len(prompts)))
+        assert all(
+            len(line["tokens"]) <= 12 and line["finish"] in ("max_tokens", "end_token", "stop") for line in lines
+        )
+        repeated = [part for prompt in prompts for part in ("-p", prompt)]
+        assert succeed("tern", *command, *repeated).text == result.text
+
+
+def test_files_of_prompts_that_cannot_be_used(small_artifact: Path, tmp_path: Path) -> None:
+    file = tmp_path / "prompts"
+    command = ["run", small_artifact, "--prompts", file]
+    assert_input_error(run("tern", *command), "prompts", "No such file")
+    file.write_text("")
+    assert_input_error(run("tern", *command), "no line")
+    file.write_text("a\n\nb\n")
+    assert_input_error(run("tern", *command), "line 2")
+    assert_input_error(run("tern", "run", small_artifact, "-p", "a", "-p", ""), "-p", "empty")
+    file.write_text("a\n" + "b " * 50)
+    assert_input_error(run("tern", *command, "--context", "16"), "--context")
 
 
 def test_threads_and_weights_do_not_change_the_text(home_assistant: Path) -> None:

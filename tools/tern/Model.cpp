@@ -86,8 +86,9 @@ uint32_t Model::contextFor(uint32_t requested) const {
   return requested ? requested : std::min(figures.context_length, defaultContext);
 }
 
-SessionHandle Model::createSession(const EngineOptions &options) const {
+SessionHandle Model::createSession(const EngineOptions &options, uint32_t slots) const {
   tern_session_options settings = TERN_SESSION_OPTIONS_INIT;
+  settings.slots = slots;
   settings.context = contextFor(options.context);
   settings.threads = options.threads;
   tern_error error = TERN_ERROR_INIT;

@@ -43,7 +43,7 @@ public:
   /// Positions of a session made with --context = `requested` (0: absent).
   uint32_t contextFor(uint32_t requested) const;
 
-  SessionHandle createSession(const EngineOptions &options) const;
+  SessionHandle createSession(const EngineOptions &options, uint32_t slots = 1) const;
   tern_memory_estimate estimate(uint32_t context, uint32_t threads) const;
 
   std::vector<int32_t> tokenize(std::string_view text, uint32_t flags) const;

@@ -1,7 +1,8 @@
-// tern run: one prompt, one continuation, streamed to stdout.
+// tern run: one prompt, one continuation, streamed to stdout; or several prompts (RunSeveral.h).
 #include "tools/tern/Generate.h"
 #include "tools/tern/InputError.h"
 #include "tools/tern/PromptCache.h"
+#include "tools/tern/RunSeveral.h"
 #include "tools/tern/Stream.h"
 #include "tools/tern/Subcommands.h"
 
@@ -17,26 +18,26 @@ namespace {
 struct RunOptions {
   EngineOptions engine;
   SamplingOptions sampling;
-  std::string prompt, tokens;
-  std::string promptCache; ///< empty: none
-  bool hasPrompt = false;
+  std::vector<std::string> prompts; ///< texts, from -p
+  std::string promptFile;           ///< of texts; empty: none
+  std::string tokens;               ///< where there is no text
+  std::string promptCache;          ///< empty: none
   bool chat = false;
   bool stats = false;
 };
 
-std::vector<int32_t> promptTokens(const Model &model, const RunOptions &options) {
-  if (!options.hasPrompt) {
-    std::vector<int32_t> tokens = parseTokens(options.tokens);
-    if (tokens.empty())
-      throw InputError("--tokens", "the prompt is empty; give at least one token id");
-    model.requireTokens(tokens);
-    return tokens;
-  }
-  if (options.prompt.empty())
+std::vector<int32_t> tokensOfIds(const Model &model, const std::string &ids) {
+  std::vector<int32_t> tokens = parseTokens(ids);
+  if (tokens.empty())
+    throw InputError("--tokens", "the prompt is empty; give at least one token id");
+  model.requireTokens(tokens);
+  return tokens;
+}
+
+std::vector<int32_t> tokensOfText(const Model &model, const std::string &text, bool chat) {
+  if (text.empty())
     throw InputError("-p", "the prompt is empty; give some text, or token ids with --tokens");
-  if (options.chat)
-    return model.chatTokens({{"user", options.prompt.c_str()}});
-  return model.tokenize(options.prompt, 0);
+  return chat ? model.chatTokens({{"user", text.c_str()}}) : model.tokenize(text, 0);
 }
 
 /// One JSON line for each token, one for the finish.
@@ -99,12 +100,7 @@ private:
   bool first = true;
 };
 
-void run(const RunOptions &options) {
-  if (!options.hasPrompt)
-    parseTokens(options.tokens); // wrong usage is found before the model is loaded
-  options.sampling.requireConsistent();
-  const Model model(options.engine.model, options.engine.weights);
-  const std::vector<int32_t> prompt = promptTokens(model, options);
+void runOne(const Model &model, const RunOptions &options, const std::vector<int32_t> &prompt) {
   const uint32_t context = model.contextFor(options.engine.context);
   requireRoom(model, prompt.size(), context);
   const SessionHandle session = model.createSession(options.engine);
@@ -142,39 +138,88 @@ void run(const RunOptions &options) {
     printStatistics(record);
 }
 
+/// Several answers are no stream: options about one answer do not go with them.
+void requireOneAnswer(const RunOptions &options) {
+  const auto refuse = [](const char *option) {
+    throw CLI::ValidationError(option, "goes with one prompt only");
+  };
+  if (options.sampling.logprobs)
+    refuse("--logprobs");
+  if (!options.promptCache.empty())
+    refuse("--prompt-cache");
+  if (options.stats)
+    refuse("--stats");
+}
+
+void run(const RunOptions &options) {
+  const bool several = options.prompts.size() > 1 || !options.promptFile.empty();
+  const bool hasText = several || !options.prompts.empty();
+  // Wrong usage is found before the model is loaded.
+  if (!hasText)
+    parseTokens(options.tokens);
+  if (several)
+    requireOneAnswer(options);
+  options.sampling.requireConsistent();
+  const Model model(options.engine.model, options.engine.weights);
+  if (!hasText)
+    return runOne(model, options, tokensOfIds(model, options.tokens));
+  std::vector<std::vector<int32_t>> prompts;
+  for (const std::string &text :
+       options.promptFile.empty() ? options.prompts : readPrompts(options.promptFile))
+    prompts.push_back(tokensOfText(model, text, options.chat));
+  if (several)
+    runSeveral(model, options.engine, options.sampling, prompts);
+  else
+    runOne(model, options, prompts.front());
+}
+
 } // namespace
+
+static CLI::Validator requireName() {
+  return CLI::Validator(
+      [](std::string &text) {
+        return text.empty() ? std::string("needs the name of a file") : std::string();
+      },
+      "");
+}
 
 void addRun(CLI::App &program) {
   auto options = std::make_shared<RunOptions>();
   CLI::App *command = program.add_subcommand("run", "Continue a prompt; the text goes to stdout");
   command->footer(
-      "The text is printed as it is made, a newline follows it. Running a .tern file executes the\n"
+      "The text is printed as it is made, a newline follows it. Several prompts are decoded\n"
+      "together, each as if it were alone, and give a JSON line each. Running a .tern file "
+      "executes the\n"
       "machine code inside it: run only files you trust.");
   addEngineOptions(*command, options->engine);
   CLI::Option_group *input = command->add_option_group("prompt");
-  CLI::Option *text =
-      input
-          ->add_option("-p", options->prompt, "The prompt: raw text, special tokens are recognised")
-          ->type_name("TEXT");
-  input->add_option("--tokens", options->tokens, "The prompt as token ids: 1,2,3; nothing is added")
-      ->type_name("IDS")
-      ->expected(1);
+  input
+      ->add_option("-p", options->prompts,
+                   "The prompt: raw text, special tokens are recognised; can be repeated")
+      ->type_name("TEXT")
+      ->expected(1)
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  input->add_option("--prompts", options->promptFile, "Prompts from a file, one a line")
+      ->type_name("FILE")
+      ->check(requireName());
+  CLI::Option *ids = input
+                         ->add_option("--tokens", options->tokens,
+                                      "The prompt as token ids: 1,2,3; nothing is added")
+                         ->type_name("IDS")
+                         ->expected(1);
   input->require_option(1);
   command
       ->add_flag("--chat", options->chat,
-                 "Put the text of -p into the model's chat template as the user's message")
-      ->needs(text);
+                 "Put each text into the model's chat template as the user's message")
+      ->excludes(ids);
   addSamplingOptions(*command, options->sampling, 32);
   command
       ->add_option("--prompt-cache", options->promptCache,
                    "Keep the evaluated prompt in this file; the next run evaluates only what its "
                    "prompt does not share with it")
       ->type_name("FILE")
-      ->check(CLI::Validator(
-          [](std::string &text) {
-            return text.empty() ? std::string("needs the name of a file") : std::string();
-          },
-          ""));
+      ->check(requireName());
   command->add_flag("--context-shift", options->sampling.contextShift,
                     "When the context is full, forget the older half of it and go on, instead of "
                     "stopping");
@@ -193,10 +238,7 @@ void addRun(CLI::App &program) {
       "--stats", options->stats,
       "Afterwards speed (tokens/s), start to first token, latency P50 and P99 (ms) and "
       "memory on stderr");
-  command->callback([options, text] {
-    options->hasPrompt = text->count() > 0;
-    run(*options);
-  });
+  command->callback([options] { run(*options); });
 }
 
 } // namespace tern::cli

@@ -380,7 +380,9 @@ typedef struct tern_generate_options {
    NULL,                                                                                           \
    0,                                                                                              \
    0,                                                                                              \
-   0, 0, 0}
+   0,                                                                                              \
+   0,                                                                                              \
+   0}
 
 typedef enum tern_finish {
   TERN_FINISH_NONE = 0,      /* a token was produced; call again */
@@ -416,6 +418,14 @@ TERN_API tern_status tern_generate_begin(tern_session *session,
  * FINISH_SLOT_FULL the piece carries the text still held back, and no token. The last token
  * produced is part of the slot only once the next one is asked for. */
 TERN_API tern_status tern_next(tern_generation *generation, tern_piece *piece, tern_error *error);
+
+/* Evaluates what the next tern_next of each of these generations of the session needs, in as few
+ * forward calls as possible; those tern_next then only give out their tokens. Texts and tokens are
+ * the same with and without: a row's result does not depend on the others. Generations that are
+ * over are left alone. tern_cancel takes effect when the call is over. */
+TERN_API tern_status tern_evaluate_together(tern_session *session,
+                                            tern_generation *const *generations, size_t count,
+                                            tern_error *error);
 
 /* From any thread, at any time while the session lives: the tern_next that runs or the next one
  * returns TERN_FINISH_CANCELLED. The slot keeps what was complete. */

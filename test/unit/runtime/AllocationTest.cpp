@@ -134,7 +134,8 @@ TEST(Allocation, NoneAfterTheSessionIsMade) {
             !tern_generate_begin(session.handle, &options, prompt, 100, &generation, &error);
         tern_piece piece = TERN_PIECE_INIT;
         while (allRight && piece.finish == TERN_FINISH_NONE)
-          allRight &= !tern_next(generation, &piece, &error);
+          allRight &= !tern_evaluate_together(session.handle, &generation, 1, &error) &&
+                      !tern_next(generation, &piece, &error);
       }
     tern_batch batch = TERN_BATCH_INIT;
     batch.rows = 4;

@@ -302,6 +302,60 @@ TEST_F(Generation, AShiftedContextIsThatOfTheShorterHistory) {
   }
 }
 
+TEST_F(Generation, TogetherTheyGiveTheSameAsAlone) {
+  // More generations than rows that may want logits, prompts longer than a batch, all options.
+  constexpr uint32_t count = 9;
+  ToySession together(model.handle, count, 64), alone(model.handle, 1, 64);
+  std::vector<tern_generation *> generations;
+  std::vector<Generated> expected, found(count);
+  for (uint32_t i = 0; i < count; ++i) {
+    std::vector<int32_t> tokens;
+    for (uint32_t t = 0; t < 1 + i * 6; ++t)
+      tokens.push_back(int32_t((t * 5 + i * 11) % 90));
+    tern_generate_options options = greedy(3 + 7 * i);
+    options.temperature = i % 2 ? 1.5f : 0;
+    options.seed = i;
+    options.presence_penalty = i % 3 ? 0.5f : 0;
+    options.context_shift = i % 4 == 3;
+    expected.push_back(generate(alone.handle, options, tokens));
+    options.slot = i;
+    generations.push_back(begin(together.handle, options, tokens));
+  }
+  std::vector<tern_generation *> running = generations;
+  running.push_back(generations[4]); // twice: once
+  for (int step = 0; !running.empty(); ++step) {
+    if (step % 5 != 4) // it is optional
+      ASSERT_EQ(tern_evaluate_together(together.handle, running.data(), running.size(), &error),
+                TERN_OK)
+          << error.message;
+    if (step == 0)
+      running.pop_back();
+    std::vector<tern_generation *> left;
+    for (tern_generation *generation : running) {
+      Generated &result = found[size_t(
+          std::find(generations.begin(), generations.end(), generation) - generations.begin())];
+      tern_piece piece = TERN_PIECE_INIT;
+      ASSERT_EQ(tern_next(generation, &piece, &error), TERN_OK) << error.message;
+      result.text.append(piece.text ? piece.text : "", piece.text_size);
+      if (piece.token >= 0)
+        result.tokens.push_back(piece.token);
+      result.finish = piece.finish;
+      if (piece.finish == TERN_FINISH_NONE)
+        left.push_back(generation);
+    }
+    running = left;
+  }
+  for (uint32_t i = 0; i < count; ++i) {
+    EXPECT_EQ(found[i].tokens, expected[i].tokens) << i;
+    EXPECT_EQ(found[i].text, expected[i].text) << i;
+    EXPECT_EQ(found[i].finish, expected[i].finish) << i;
+  }
+  // All are over: nothing is left to evaluate.
+  EXPECT_EQ(tern_evaluate_together(together.handle, generations.data(), count, &error), TERN_OK);
+  tern_generation *foreign = begin(alone.handle, greedy(1), prompt);
+  EXPECT_EQ(tern_evaluate_together(together.handle, &foreign, 1, &error), TERN_INVALID_ARGUMENT);
+}
+
 TEST_F(Generation, RefusesBadPromptsAndOptions) {
   ToySession session(model.handle, 1, 32);
   tern_generation *generation = nullptr;
