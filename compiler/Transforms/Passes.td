@@ -49,8 +49,8 @@ def TernFormKernels : Pass<"tern-form-kernels", "::mlir::ModuleOp"> {
   let summary = "Outline ops that run together into kernels, one per structure";
   let description = [{
     Every op of a function except parameter accesses moves into a `tern.kernel`: a norm with the gather before and the encode
-    after it, a linear op with its elementwise tail, rope with the cache store, everything else alone. Views are copied to
-    their users. Kernels equal but for their names are merged.
+    or the elementwise tail after it, a linear op with its elementwise tail, norms and rope of keys and query with the cache
+    store, everything else alone. Views are copied to their users. Kernels equal but for their names are merged.
   }];
   let dependentDialects = ["::tern::TernDialect"];
 }

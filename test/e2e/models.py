@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ LLAMA3_SCALING = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 64,
 }
+NORM_EPSILON = 1e-5
 LINEAR_SCALING = {"rope_type": "linear", "rope_theta": 10000.0, "factor": 4.0}
 
 CHATML = (
@@ -60,7 +61,7 @@ class ModelSpec:
     context: int = 1024
     tied: bool = False
     rope: tuple[tuple[str, Any], ...] = ()  # items of rope_parameters; empty: plain
-    settings: tuple[tuple[str, Any], ...] = ()  # of the configuration, beside the family's
+    settings: tuple[tuple[str, Any], ...] = field(default=(), hash=False)  # of the configuration, beside the family's
     matrix_type: Type = Type.F32
     other_types: tuple[tuple[str, Type], ...] = ()  # by a part of the tensor's name, first match
     ternary: bool = False  # matrices hold scale * {-1, 0, 1}
@@ -117,10 +118,12 @@ def create_torch_model(spec: ModelSpec) -> PreTrainedModel:
         "rope_parameters": rope_parameters(spec),
         "attn_implementation": "eager",
     }
-    sizes["rms_norm_eps"] = 1e-5
+    sizes["norm_epsilon"] = NORM_EPSILON
     sizes |= {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
     if spec.traits.own_head_size:
         sizes["head_dim"] = spec.head_size
+    renamed = {"norm_epsilon": "layer_norm_eps" if spec.traits.layer_norms else "rms_norm_eps"} | spec.traits.renamed
+    sizes = {renamed.get(name, name): value for name, value in sizes.items()}
     sizes.update(spec.traits.settings)
     sizes.update(spec.settings)
     torch.manual_seed(spec.seed)
@@ -213,8 +216,16 @@ def tokenizer_metadata(vocabulary: int) -> dict[str, Any]:
 def write_metadata(writer: gguf.GGUFWriter, spec: ModelSpec, model: PreTrainedModel) -> None:
     writer.add_name(spec.name)
     Hyperparameters(
-        spec.context, spec.hidden, spec.feed_forward, spec.layers, spec.heads, spec.kv_heads, model.config.rms_norm_eps, spec.vocabulary
-    ).write(writer)  # fmt: skip
+        spec.context,
+        spec.hidden,
+        spec.feed_forward,
+        spec.layers,
+        spec.heads,
+        spec.kv_heads,
+        NORM_EPSILON,
+        spec.vocabulary,
+        spec.traits.layer_norms,
+    ).write(writer)
     if spec.traits.own_head_size:
         writer.add_key_length(spec.head_size)
         writer.add_value_length(spec.head_size)
@@ -241,11 +252,27 @@ def value_type(value: Any) -> tuple[gguf.GGUFValueType, ...]:
     return (gguf.GGUFValueType.UINT32 if isinstance(value, int) else gguf.GGUFValueType.STRING,)
 
 
+def stacked_heads(parameters: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, torch.Tensor]]:
+    """Norms with a module for each head become one tensor, as the converter stacks them."""
+    heads: dict[str, list[torch.Tensor]] = {}
+    for name, parameter in parameters:
+        if ".norms." in name:
+            layer, _, rest = name.partition(".norms.")
+            heads.setdefault(f"{layer}.{rest.partition('.')[2]}", []).append(parameter)
+        else:
+            yield name, parameter
+    for name, parts in heads.items():
+        yield name, torch.stack(parts)
+
+
 def gguf_tensors(spec: ModelSpec, model: PreTrainedModel) -> Iterator[tuple[str, str, np.ndarray, Type, int]]:
     """PyTorch name, GGUF name, float values in GGUF's order, storage type, heads if rotary (else 0)."""
     names = gguf.get_tensor_name_map(spec.traits.arch, spec.layers)
-    for name, parameter in model.named_parameters():
-        target = names.get_name(name, try_suffixes=(".weight", ".bias"))
+    for name, parameter in stacked_heads(model.named_parameters()):
+        alias = name
+        for part, other in spec.traits.aliases.items():
+            alias = alias.replace(part, other)
+        target = names.get_name(alias, try_suffixes=(".weight", ".bias"))
         if target is None:
             raise ValueError(f"the gguf package has no name for {name}")
         values = parameter.detach().numpy()
@@ -277,6 +304,8 @@ def build(spec: ModelSpec, folder: Path) -> BuiltModel:
         decoded = np.asarray(dequantize(data, kind), np.float32).reshape(values.shape)
         with torch.no_grad():
             parameters[name].copy_(torch.from_numpy(from_interleaved_pairs(decoded, heads) if heads else decoded))
+    for target, values in spec.traits.tensors(model.config).items():
+        writer.add_tensor(target, values)
     if rope_parameters(spec)["rope_type"] == "llama3":
         writer.add_tensor("rope_freqs.weight", llama3_rope_factors(rope_parameters(spec), spec.head_size))
     writer.write_header_to_file()

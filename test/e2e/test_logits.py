@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import BuildModel, Compile
+from families import LONG_ROPE
 from gguf import GGMLQuantizationType as Type
 from models import LINEAR_SCALING, LLAMA3_SCALING, ModelSpec
 from programs import succeed, tern_logits
@@ -25,8 +26,31 @@ FLOAT_SPECS = [
     ModelSpec("f32-one-head", hidden=40, heads=1, kv_heads=1, head_size=64, feed_forward=33, layers=1),
     ModelSpec("f32-split", split_tensors=5),
 ]
-# Every family with all of its features; a window is shorter than the prompt.
+STABLELM_12B = (("qk_layernorm", True), ("use_parallel_residual", True))
+
+
+def long_rope(original: int) -> tuple[tuple[str, object], ...]:
+    parameters = LONG_ROPE | {"original_max_position_embeddings": original, "factor": 1024 / original}
+    return (("rope_parameters", parameters), ("original_max_position_embeddings", original))
+
+
+# Every family with all of its features; a window is shorter than the prompt. llama.cpp expects certain tokens of models
+# that are called phi3.
 FAMILY_SPECS = [
+    ModelSpec("bitnet", family="bitnet", hidden=96, tied=True),
+    ModelSpec("bitnet-silu", family="bitnet-silu", hidden=96, tied=True),
+    ModelSpec("bitnet-b1.58", family="bitnet-b1.58", hidden=96, tied=True),
+    ModelSpec("bloom", family="bloom", hidden=96, kv_heads=6, feed_forward=384, tied=True),
+    ModelSpec("falcon-7b", family="falcon-7b", hidden=96, kv_heads=1, tied=True),
+    ModelSpec("falcon-40b", family="falcon-40b", hidden=96),
+    ModelSpec("gpt2", family="gpt2", hidden=96, kv_heads=6, tied=True),
+    ModelSpec("gptj", family="gptj", hidden=96, kv_heads=6),
+    ModelSpec("phi2", family="phi2", hidden=96, kv_heads=6, feed_forward=384),
+    ModelSpec("phi-mini", family="phi3", hidden=96, settings=(("sliding_window", 24),)),
+    ModelSpec("phi-mini-long", family="phi3", hidden=96, settings=long_rope(original=32)),
+    ModelSpec("phi-mini-short", family="phi3", hidden=96, settings=long_rope(original=1024)),
+    ModelSpec("stablelm", family="stablelm", hidden=96),
+    ModelSpec("stablelm-12b", family="stablelm", hidden=96, settings=STABLELM_12B),
     ModelSpec("gemma", family="gemma", head_size=24, tied=True),
     ModelSpec("gemma2", family="gemma2", head_size=24, layers=3, tied=True),
     ModelSpec("gemma3", family="gemma3", head_size=24, layers=7, tied=True),
@@ -37,8 +61,9 @@ FAMILY_SPECS = [
     ModelSpec("olmo3", family="olmo3", hidden=96, layers=5),
     ModelSpec("granite", family="granite", hidden=96, tied=True),
 ]
-# llama.cpp leaves out what makes these what they are: their windows.
-NOT_IN_LLAMA_CPP = {"mistral"}
+# llama.cpp leaves out the windows of Mistral and Phi-3, knows no GPT-J and no `bitnet-b1.58`, reads no activation of
+# `bitnet`.
+NOT_IN_LLAMA_CPP = {"bitnet", "bitnet-b1.58", "gptj", "mistral", "phi-mini"}
 HALF_SPECS = [
     ModelSpec("f16", matrix_type=Type.F16),
     ModelSpec("bf16-qwen2", family="qwen2", hidden=96, heads=6, kv_heads=3, matrix_type=Type.BF16),
@@ -60,6 +85,7 @@ QUANTIZED_SPECS = [
     replace(BLOCKS, name="q4_0-tied-qwen2", family="qwen2", kv_heads=3, matrix_type=Type.Q4_0, tied=True),
     TERNARY,
     replace(TERNARY, name="tq2_0-tied", tied=True, other_types=()),
+    replace(TERNARY, name="tq2_0-bitnet", family="bitnet-silu", heads=4, tied=True),  # one activation scale per token
     replace(TERNARY, name="tq2_0-code-3", codes_of_two=True, other_types=(("token_embd", Type.Q4_0),)),
     ModelSpec(
         "mixed-types",

@@ -61,7 +61,9 @@ def test_the_runtime_takes_the_best_variant(tmp_path: Path) -> None:
     succeed("ternc", HOME_ASSISTANT, "-o", artifact, "--target=" + ",".join(X86_TARGETS[::-1]))
     single = compiled("host", tmp_path)
     best = json.loads(succeed("tern", "inspect", single, "--json").text)["variants"][0]["target"]
-    report = json.loads(succeed("tern", "bench", artifact, "--runs", "1", "--prompt", "4", "--generate", "2", "--json", "-").text)
+    report = json.loads(
+        succeed("tern", "bench", artifact, "--runs", "1", "--prompt", "4", "--generate", "2", "--json", "-").text
+    )
     assert report["target"] == best
     assert artifact.stat().st_size < single.stat().st_size + 4 * 400_000, "variants share weights"
 

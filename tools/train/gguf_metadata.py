@@ -17,6 +17,7 @@ class Hyperparameters:
     kv_heads: int
     norm_epsilon: float
     vocabulary: int
+    layer_norms: bool = False  # instead of RMS norms
 
     def write(self, writer: gguf.GGUFWriter) -> None:
         writer.add_context_length(self.context)
@@ -25,5 +26,5 @@ class Hyperparameters:
         writer.add_block_count(self.layers)
         writer.add_head_count(self.heads)
         writer.add_head_count_kv(self.kv_heads)
-        writer.add_layer_norm_rms_eps(self.norm_epsilon)
+        (writer.add_layer_norm_eps if self.layer_norms else writer.add_layer_norm_rms_eps)(self.norm_epsilon)
         writer.add_vocab_size(self.vocabulary)

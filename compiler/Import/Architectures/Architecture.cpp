@@ -14,16 +14,25 @@ using H = Hyperparameters;
 static constexpr H gemma2Keys = H::SlidingWindow | H::AttentionSoftCap | H::FinalSoftCap;
 
 static constexpr Architecture architectures[] = {
+    {"bitnet", Rms, Halves, H::HiddenActivation, H::None, buildBitNet},
+    {"bitnet-b1.58", Rms, Halves, H::None, H::None, buildBitNetB158},
+    {"bloom", Layer, Halves, H::None, H::None, buildBloom},
+    {"falcon", Layer, Halves, H::None, H::None, buildFalcon},
     {"gemma", Rms, Halves, H::None, H::None, buildGemma},
     {"gemma2", Rms, Halves, gemma2Keys, gemma2Keys, buildGemma2},
     {"gemma3", Rms, Halves, H::SlidingWindow | H::SlidingRopeBase | H::FinalSoftCap, H::None,
      buildGemma3},
+    {"gpt2", Layer, Halves, H::None, H::None, buildGPT2},
+    {"gptj", Layer, Adjacent, H::None, H::None, buildGPTJ},
     {"granite", Rms, Adjacent, H::Multipliers, H::None, buildGranite},
     {"llama", Rms, Adjacent, H::SlidingWindow, H::None, buildLlama},
     {"olmo2", Rms, Halves, H::SlidingWindow | H::SlidingRopeBase, H::None, buildOlmo2},
+    {"phi2", Layer, Halves, H::None, H::None, buildPhi2},
+    {"phi3", Rms, Halves, H::SlidingWindow | H::LongRope, H::None, buildPhi3},
     {"qwen2", Rms, Halves, H::None, H::None, buildQwen2},
     {"qwen3", Rms, Halves, H::None, H::None, buildQwen3},
     {"smollm3", Rms, Adjacent, H::None, H::None, buildSmolLM3},
+    {"stablelm", Layer, Halves, H::None, H::None, buildStableLM},
 };
 
 const Architecture *findArchitecture(StringRef name) {

@@ -16,6 +16,7 @@ enum class Hyperparameters : uint32_t {
   Multipliers = 1 << 3,      ///< embedding_scale, residual_scale, logit_scale
   SlidingRopeBase = 1 << 4,  ///< rope.freq_base_swa
   HiddenActivation = 1 << 5, ///< hidden_activation
+  LongRope = 1 << 6,         ///< rope_factors_long, rope_factors_short and their keys
 };
 constexpr Hyperparameters operator|(Hyperparameters a, Hyperparameters b) {
   return Hyperparameters(uint32_t(a) | uint32_t(b));
@@ -43,15 +44,24 @@ const Architecture *findArchitecture(llvm::StringRef name);
 /// "llama, qwen2": for messages.
 std::string knownArchitectures();
 
+void buildBitNet(GraphBuilder &graph);
+void buildBitNetB158(GraphBuilder &graph);
+void buildBloom(GraphBuilder &graph);
+void buildFalcon(GraphBuilder &graph);
+void buildGPT2(GraphBuilder &graph);
+void buildGPTJ(GraphBuilder &graph);
 void buildGemma(GraphBuilder &graph);
 void buildGemma2(GraphBuilder &graph);
 void buildGemma3(GraphBuilder &graph);
 void buildGranite(GraphBuilder &graph);
 void buildLlama(GraphBuilder &graph);
 void buildOlmo2(GraphBuilder &graph);
+void buildPhi2(GraphBuilder &graph);
+void buildPhi3(GraphBuilder &graph);
 void buildQwen2(GraphBuilder &graph);
 void buildQwen3(GraphBuilder &graph);
 void buildSmolLM3(GraphBuilder &graph);
+void buildStableLM(GraphBuilder &graph);
 
 } // namespace tern
 #endif

@@ -242,9 +242,23 @@ Value GraphBuilder::norm(Value x, const Twine &name, ArrayRef<uint64_t> shape, u
                              groupSize);
 }
 
-Value GraphBuilder::norm(Value x, unsigned layer, StringRef name) {
+Value GraphBuilder::embedPositions() {
+  Value table = matrix("position_embd.weight", model.contextLength, model.hidden);
+  return EmbedOp::create(builder, location, rows(model.hidden), table, positions,
+                         builder.getF32FloatAttr(1));
+}
+
+void GraphBuilder::quantizeActivationsPerToken() {
+  module->setAttr("tern.activation_quantization", builder.getStringAttr("int8-per-token"));
+}
+
+Value GraphBuilder::norm(Value x, const Twine &name) {
   uint64_t size = uint64_t(cast<RankedTensorType>(x.getType()).getDimSize(1));
-  return norm(x, "blk." + Twine(layer) + "." + name, {size}, 0, Bias::Required);
+  return norm(x, name, {size}, 0, Bias::Required);
+}
+
+Value GraphBuilder::norm(Value x, unsigned layer, StringRef name) {
+  return norm(x, "blk." + Twine(layer) + "." + name);
 }
 
 Value GraphBuilder::queryKeyNorm(Value x, const Twine &name, uint64_t heads, QueryKeyNorm kind) {
@@ -392,7 +406,7 @@ Value GraphBuilder::feedForward(Value x, unsigned layer, Activation activation) 
 
 void GraphBuilder::finishWithLogits(Value x) {
   Value chosen = GatherOp::create(builder, location, rows(model.hidden), x, wanted);
-  Value normed = norm(chosen, "output_norm", {model.hidden}, 0, Bias::Required);
+  Value normed = norm(chosen, "output_norm");
   // Tied embeddings: the file has one matrix for both ends.
   StringRef head = has("output.weight") ? "output" : "token_embd";
   Value logits = linear(normed, head, model.vocabulary, Bias::Optional);

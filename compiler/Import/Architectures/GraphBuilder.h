@@ -18,9 +18,6 @@ namespace tern {
 
 enum class Bias : uint8_t { Required, Optional, None };
 
-/// Elementwise functions between the matrices of a feed-forward block.
-enum class Activation : uint8_t { Silu, GeluTanh, Gelu, SquaredRelu };
-
 /// Normalization of query and key before they are rotated.
 enum class QueryKeyNorm : uint8_t {
   None,
@@ -63,7 +60,10 @@ public:
 
   /// Rows of token_embd for the call's tokens, times `scale`.
   mlir::Value embed(double scale = 1);
-  /// The family's norm with the weight blk.LAYER.NAME.
+  /// Rows of position_embd for their positions.
+  mlir::Value embedPositions();
+  /// The family's norm with the weight NAME, or blk.LAYER.NAME.
+  mlir::Value norm(mlir::Value x, const llvm::Twine &name);
   mlir::Value norm(mlir::Value x, unsigned layer, llvm::StringRef name);
   /// x W^T with NAME.weight [rows, K] and NAME.bias, times NAME.scale where the file has one.
   mlir::Value linear(mlir::Value x, const llvm::Twine &name, uint64_t rows, Bias bias);
@@ -81,6 +81,8 @@ public:
                                const FeedForwardOptions &options = {});
   /// ffn_down(act(ffn_up x)).
   mlir::Value feedForward(mlir::Value x, unsigned layer, Activation activation);
+  /// The model was trained with one scale of its int8 activations per token.
+  void quantizeActivationsPerToken();
   mlir::Value add(mlir::Value a, mlir::Value b);
   mlir::Value multiply(mlir::Value x, double factor);
   /// Final norm and output.weight (token_embd.weight if there is none) of the wanted rows, the

@@ -17,7 +17,8 @@
 namespace tern {
 
 struct RopeScaling {
-  enum class Kind : uint8_t { None, Linear, Yarn } kind = Kind::None;
+  /// Long: the model's own factors for each frequency (ModelConfig::ropeFactors).
+  enum class Kind : uint8_t { None, Linear, Yarn, Long } kind = Kind::None;
   double factor = 1;
   // YaRN (Peng et al., 2023).
   double originalContext = 0;
@@ -29,6 +30,8 @@ struct RopeScaling {
 /// The longest context a model is compiled for: what its rope table covers.
 inline constexpr uint64_t largestContext = uint64_t(1) << 20;
 
+/// Elementwise functions between the matrices of a feed-forward block.
+enum class Activation : uint8_t { Silu, GeluTanh, Gelu, SquaredRelu };
 enum class NormKind : uint8_t { Rms, Layer };
 /// Which elements of a head rotate together: 2i and 2i + 1, or i and i + dimensions / 2.
 enum class RopePairs : uint8_t { Adjacent, Halves };
@@ -48,7 +51,7 @@ struct ModelConfig {
   double attentionSoftCap = 0, finalSoftCap = 0; ///< 0: none
   double embeddingScale = 1, residualScale = 1;
   double logitDivisor = 1;
-  std::string activation; ///< hidden_activation; empty: the family's own
+  std::optional<Activation> activation; ///< where the file gives it
 
   /// Positions a sliding layer attends to, its own included; 0: no layer slides.
   uint64_t window = 0;
@@ -61,7 +64,7 @@ struct ModelConfig {
   RopePairs ropePairs = RopePairs::Halves;
   bool usesRope = true;
   RopeScaling ropeScaling;
-  /// Divisors of the frequencies (Llama 3); empty or ropeDimensions / 2 of them.
+  /// Divisors of the frequencies (Llama 3, LongRoPE); empty or ropeDimensions / 2 of them.
   std::vector<double> ropeFactors;
 
   bool kvF32 = false;

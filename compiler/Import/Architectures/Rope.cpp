@@ -19,6 +19,8 @@ RopeFrequencies ropeFrequencies(const ModelConfig &config) {
   const RopeScaling &scaling = config.ropeScaling;
   bool yarn = scaling.kind == RopeScaling::Kind::Yarn;
   double low = 0, high = 0;
+  if (scaling.kind == RopeScaling::Kind::Long)
+    result.magnitude = scaling.attentionFactor;
   if (yarn) {
     low = std::max(0.0, std::floor(yarnDimension(config, scaling.betaFast)));
     high = std::min(double(config.ropeDimensions) - 1,

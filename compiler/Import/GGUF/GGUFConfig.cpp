@@ -14,6 +14,8 @@ namespace {
 constexpr uint64_t largestSize = INT32_MAX;
 constexpr uint64_t largestLayers = 4096;
 constexpr uint64_t largestHead = 65536;
+constexpr const char *longFactors = "rope_factors_long.weight";
+constexpr const char *shortFactors = "rope_factors_short.weight";
 
 // Keys that say nothing about the result, or nothing that the tensors do not say too.
 constexpr const char *keysWithoutEffect[] = {
@@ -149,7 +151,7 @@ private:
   StringSet<> asked;
 };
 
-void readRopeScaling(Keys &keys, ModelConfig &config) {
+void readRopeScaling(Keys &keys, const Architecture &architecture, ModelConfig &config) {
   RopeScaling &scaling = config.ropeScaling;
   std::string type = keys.text("rope.scaling.type");
   scaling.factor = keys.positive("rope.scaling.factor", 1);
@@ -159,7 +161,8 @@ void readRopeScaling(Keys &keys, ModelConfig &config) {
   }
   if (type.empty() && scaling.factor != 1) // a factor alone is linear scaling, as llama.cpp has it
     type = "linear";
-  if (type.empty() || type == "none")
+  bool isLong = type == "longrope" && architecture.readsAny(Hyperparameters::LongRope);
+  if (type.empty() || type == "none" || isLong) // readLongRope finds its tensors
     return;
   if (type == "linear") {
     scaling.kind = RopeScaling::Kind::Linear;
@@ -179,14 +182,14 @@ void readRopeScaling(Keys &keys, ModelConfig &config) {
   }
 }
 
-Error readRopeFactors(const gguf::File &file, ModelConfig &config) {
-  const gguf::Tensor *tensor = file.findTensor("rope_freqs.weight");
+Error readFactors(const gguf::File &file, const char *name, ModelConfig &config) {
+  const gguf::Tensor *tensor = file.findTensor(name);
   if (!tensor)
     return Error::success();
   const BlockFormat *format = findBlockFormatByGGUFType(tensor->typeNumber);
   uint64_t count = config.ropeDimensions / 2;
   if (!format || !format->isFloat() || tensor->elements != count)
-    return createStringError(config.source + ": tensor 'rope_freqs.weight' has " +
+    return createStringError(config.source + ": tensor '" + name + "' has " +
                              Twine(tensor->elements) + " elements of type " +
                              (tensor->type ? tensor->type->name : "unknown") + ", expected " +
                              Twine(count) + " floats");
@@ -194,11 +197,49 @@ Error readRopeFactors(const gguf::File &file, ModelConfig &config) {
   decodeRow(*format, file.bytesOf(*tensor).data(), count, values.data());
   for (float value : values) {
     if (!std::isfinite(value) || value <= 0)
-      return createStringError(config.source +
-                               ": tensor 'rope_freqs.weight' holds a factor that is not above 0");
+      return createStringError(config.source + ": tensor '" + name +
+                               "' holds a factor that is not above 0");
     config.ropeFactors.push_back(value);
   }
   return Error::success();
+}
+
+// Contexts beyond the original one take the long factors at every length: keys that are in the
+// cache cannot change their positions later.
+void readLongRope(const gguf::File &file, Keys &keys, ModelConfig &config) {
+  if (!file.findTensor(longFactors) || !file.findTensor(shortFactors))
+    return;
+  RopeScaling &scaling = config.ropeScaling;
+  scaling.kind = RopeScaling::Kind::Long;
+  scaling.originalContext =
+      double(keys.required("rope.scaling.original_context_length", 1, largestSize));
+  scaling.attentionFactor = keys.positive("rope.scaling.attn_factor", 1);
+  if (double(config.contextLength) > scaling.originalContext)
+    config.notes.push_back("rotary positions are those of contexts above " +
+                           std::to_string(uint64_t(scaling.originalContext)) +
+                           " tokens, at every length");
+}
+
+Error readRopeFactors(const gguf::File &file, ModelConfig &config) {
+  if (config.ropeScaling.kind != RopeScaling::Kind::Long)
+    return readFactors(file, "rope_freqs.weight", config);
+  return readFactors(file,
+                     double(config.contextLength) > config.ropeScaling.originalContext
+                         ? longFactors
+                         : shortFactors,
+                     config);
+}
+
+void readActivation(Keys &keys, ModelConfig &config) {
+  std::string name = keys.text("hidden_activation");
+  if (name.empty())
+    return;
+  if (name == "silu" || name == "swish")
+    config.activation = Activation::Silu;
+  else if (name == "relu2")
+    config.activation = Activation::SquaredRelu;
+  else
+    keys.fail("hidden_activation", "is " + gguf::quotedText(name) + ", expected 'silu' or 'relu2'");
 }
 
 // Hyperparameters of some families; one that this family does not read is an error.
@@ -225,10 +266,12 @@ void readFamilySpecifics(Keys &keys, const Architecture &architecture, ModelConf
   if (architecture.readsAny(H::Multipliers))
     config.usesRope = keys.flag("rope.scaling.finetuned", true);
   if (architecture.readsAny(H::HiddenActivation))
-    config.activation = keys.text("hidden_activation");
+    readActivation(keys, config);
 
   if (keys.optional("expert_count", 0, 0, largestSize) > 0)
     keys.fail("expert_count", "asks for a mixture of experts, which is not supported");
+  if (keys.has("hidden_activation") && !architecture.readsAny(H::HiddenActivation))
+    keys.fail("hidden_activation", "is not supported for this architecture");
   for (const char *name : {"attention.clamp_kqv", "attention.max_alibi_bias"})
     if (keys.has(name))
       keys.fail(name, "is not supported for this architecture");
@@ -296,7 +339,9 @@ Expected<ModelConfig> readGGUFConfig(const gguf::File &file, const Architecture 
   if (config.ropeDimensions % 2 != 0)
     keys.fail("rope.dimension_count", "is odd, expected an even number");
   config.ropeBase = keys.positive("rope.freq_base", 10000);
-  readRopeScaling(keys, config);
+  readRopeScaling(keys, architecture, config);
+  if (architecture.readsAny(Hyperparameters::LongRope))
+    readLongRope(file, keys, config);
   readFamilySpecifics(keys, architecture, config);
   readSlidingWindow(keys, architecture, config);
   limitContext(config, largestContext, "the rotary tables end there");

@@ -124,7 +124,11 @@ Expected<ImportedModel> importGGUF(MLIRContext &context, StringRef path,
   architecture->build(graph);
   if (Error error = graph.takeError())
     return error;
-  (*tensors)->markUsed("rope_freqs.weight"); // read with the configuration
+  // Read with the configuration.
+  (*tensors)->markUsed("rope_freqs.weight");
+  if (config->ropeScaling.kind == RopeScaling::Kind::Long)
+    for (const char *name : {"rope_factors_long.weight", "rope_factors_short.weight"})
+      (*tensors)->markUsed(name);
   if (Error error = (*tensors)->checkAllUsed(*name))
     return error;
   if (Error error = setModuleAttributes(*result.module, *file, *config))

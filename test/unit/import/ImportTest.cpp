@@ -5,6 +5,7 @@
 #include "compiler/Encoding/BlockFormat.h"
 #include "compiler/Import/Architectures/Architecture.h"
 #include "compiler/Import/Architectures/Rope.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "gtest/gtest.h"
 #include <cmath>
@@ -296,6 +297,96 @@ TEST_F(Import, Gemma3HasTwoRopeTables) {
   };
   EXPECT_DOUBLE_EQ(frequency("rope.table"), std::pow(1e6, -1 / 32.0) / 8);
   EXPECT_DOUBLE_EQ(frequency("rope.table.sliding"), std::pow(1e4, -1 / 32.0));
+}
+
+// Query, key and value, and gate and up, become weights of their own, so that later stages see the
+// same graph as Llama's; rows of quantized tensors are taken apart between blocks.
+TEST_F(Import, Phi3TakesJoinedTensorsApart) {
+  Shape shape;
+  shape.family = "phi3";
+  shape.matrixType = q8_0;
+  GGUFBytes file = metadata(shape);
+  tensors(file, shape, [](const std::string &name, std::vector<uint64_t> &dims) {
+    if (llvm::StringRef(name).ends_with("ffn_up.weight"))
+      dims[0] = 1024;
+    for (const char *part : {"attn_q.", "attn_k.", "attn_v.", "ffn_gate."})
+      if (name.find(part) != std::string::npos)
+        return false;
+    return true;
+  });
+  for (int layer = 0; layer < 2; ++layer)
+    file.tensor("blk." + std::to_string(layer) + ".attn_qkv.weight", {512, 256}, q8_0,
+                std::vector<uint8_t>(512 * 8 * 34));
+  ImportedModel model = import(file);
+  ASSERT_TRUE(model.module);
+  auto rows = [&](const char *name, int64_t count, const char *next) {
+    EXPECT_EQ(weight(model, name).getTensorType().getDimSize(0), count) << name;
+    auto source = llvm::cast<FileAttr>(weight(model, name).getSource());
+    EXPECT_EQ(source.getSize(), uint64_t(count) * 8 * 34) << name;
+    if (next)
+      EXPECT_EQ(llvm::cast<FileAttr>(weight(model, next).getSource()).getOffset(),
+                source.getOffset() + source.getSize())
+          << name;
+  };
+  rows("blk.1.attn_q.weight", 256, "blk.1.attn_k.weight");
+  rows("blk.1.attn_k.weight", 128, "blk.1.attn_v.weight");
+  rows("blk.1.attn_v.weight", 128, nullptr);
+  rows("blk.1.ffn_gate.weight", 512, "blk.1.ffn_up.weight");
+}
+
+TEST_F(Import, Phi3TakesTheFactorsOfItsContext) {
+  for (uint32_t original : {512u, 600u}) {
+    Shape shape;
+    shape.family = "phi3";
+    GGUFBytes file = metadata(shape);
+    file.add("phi3.rope.scaling.original_context_length", original);
+    file.add("phi3.rope.scaling.attn_factor", 1.25f);
+    tensors(file, shape);
+    std::vector<uint8_t> factors[2];
+    for (int i = 0; i < 32; ++i) {
+      GGUFBytes::number(factors[0], 2.0f);
+      GGUFBytes::number(factors[1], 8.0f);
+    }
+    file.tensor("rope_factors_short.weight", {32}, f32, factors[0]);
+    file.tensor("rope_factors_long.weight", {32}, f32, factors[1]);
+    ImportedModel model = import(file);
+    ASSERT_TRUE(model.module);
+    auto table = llvm::cast<RopeTableAttr>(weight(model, "rope.table").getSource());
+    EXPECT_EQ(table.getFrequencies()[0], original < 600 ? 1 / 8.0 : 1 / 2.0);
+    EXPECT_EQ(table.getMagnitude().getValueAsDouble(), 1.25);
+    EXPECT_EQ(model.notes.size(), original < 600 ? 1u : 0u);
+  }
+}
+
+TEST_F(Import, BitNetHasItsActivationAndOneScalePerToken) {
+  Shape shape;
+  shape.tied = true;
+  auto build = [&](const char *family, const char *activation) {
+    shape.family = family;
+    GGUFBytes file = metadata(shape);
+    if (activation)
+      file.add(std::string(family) + ".hidden_activation", activation);
+    tensors(file, shape);
+    for (int layer = 0; layer < 2; ++layer) {
+      std::string p = "blk." + std::to_string(layer) + ".";
+      file.tensor(p + "attn_sub_norm.weight", {256}, f32, std::vector<uint8_t>(1024));
+      file.tensor(p + "ffn_sub_norm.weight", {512}, f32, std::vector<uint8_t>(2048));
+      file.tensor(p + "attn_q.scale", {1}, f32, std::vector<uint8_t>(4));
+    }
+    return file;
+  };
+  auto squares = [&](const ImportedModel &model) {
+    return !all<mlir::arith::MaximumFOp>(model).empty();
+  };
+  ImportedModel silu = import(build("bitnet", nullptr)), relu = import(build("bitnet", "relu2")),
+                b158 = import(build("bitnet-b1.58", nullptr));
+  ASSERT_TRUE(silu.module && relu.module && b158.module);
+  EXPECT_FALSE(squares(silu));
+  EXPECT_TRUE(squares(relu) && squares(b158));
+  EXPECT_EQ(all<MapOp>(silu).size(), 2u * 4); // one for the scale
+  EXPECT_TRUE(silu.module.get()->hasAttr("tern.activation_quantization"));
+  EXPECT_EQ(errorOf(build("bitnet", "gelu")),
+            ": metadata key 'bitnet.hidden_activation' is 'gelu', expected 'silu' or 'relu2'");
 }
 
 TEST_F(Import, HyperparametersOfOtherFamiliesAreRefused) {
