@@ -1,15 +1,188 @@
 #include "compiler/CodeGen/Placeholders.h"
 
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/IR/IRBuilder.h"
+#include "llvm/IR/IntrinsicsAArch64.h"
+#include "llvm/IR/IntrinsicsX86.h"
+
 using namespace llvm;
 
 namespace tern {
 
+namespace {
+
+constexpr StringLiteral prefix = "tern_placeholder_";
+
+class LookUpExpander {
+public:
+  LookUpExpander(Function &placeholder, const TargetInfo &target)
+      : placeholder(placeholder), isArm(target.family == "arm"), widest(target.byteShuffle) {}
+
+  Error run() {
+    SmallVector<CallInst *> calls;
+    for (User *user : placeholder.users()) {
+      auto *call = dyn_cast<CallInst>(user);
+      if (!call || !isa<ConstantInt>(call->getArgOperand(1)) ||
+          !isa<ConstantInt>(call->getArgOperand(2)))
+        return createStringError("a use of '" + placeholder.getName() +
+                                 "' without a constant table");
+      calls.push_back(call);
+    }
+    SmallVector<InsertElementInst *> ends;
+    for (CallInst *call : calls)
+      if (auto *insert = chainLink(call->hasOneUse() ? call->user_back() : nullptr))
+        if (!insert->hasOneUse() || !chainLink(insert->user_back()) ||
+            insert->user_back()->getOperand(0) != insert)
+          ends.push_back(insert);
+    for (InsertElementInst *end : ends)
+      expandChain(end);
+    for (CallInst *call : calls)
+      if (!call->use_empty())
+        expandOne(call);
+    for (CallInst *call : calls)
+      call->eraseFromParent();
+    return Error::success();
+  }
+
+private:
+  CallInst *lookUpCall(Value *value) const {
+    auto *call = dyn_cast<CallInst>(value);
+    return call && call->getCalledFunction() == &placeholder ? call : nullptr;
+  }
+  /// `user` as an insertion of a look-up's result into a lane.
+  InsertElementInst *chainLink(User *user) const {
+    auto *insert = dyn_cast_if_present<InsertElementInst>(user);
+    return insert && isa<ConstantInt>(insert->getOperand(2)) && lookUpCall(insert->getOperand(1))
+               ? insert
+               : nullptr;
+  }
+
+  /// Replaces a chain that fills every lane by one look-up of a vector of its codes.
+  void expandChain(InsertElementInst *end) {
+    auto *type = cast<FixedVectorType>(end->getType());
+    unsigned lanes = type->getNumElements();
+    SmallVector<CallInst *> calls(lanes, nullptr);
+    for (InsertElementInst *link = end; link;
+         link = chainLink(dyn_cast<InsertElementInst>(link->getOperand(0)))) {
+      CallInst *&call = calls[cast<ConstantInt>(link->getOperand(2))->getZExtValue()];
+      if (!call) // a later insertion hides an earlier one
+        call = lookUpCall(link->getOperand(1));
+    }
+    if (is_contained(calls, nullptr))
+      return;
+    for (CallInst *call : calls)
+      if (call->getArgOperand(1) != calls[0]->getArgOperand(1) ||
+          call->getArgOperand(2) != calls[0]->getArgOperand(2))
+        return;
+    IRBuilder<> builder(end);
+    Value *result = lookUp(builder, codesOf(builder, calls), *calls[0]);
+    end->replaceAllUsesWith(result);
+  }
+
+  /// The codes of the calls as a vector: the one they were extracted from, where there is one.
+  Value *codesOf(IRBuilder<> &builder, ArrayRef<CallInst *> calls) {
+    Value *source = nullptr;
+    SmallVector<int> mask;
+    for (CallInst *call : calls) {
+      auto *extract = dyn_cast<ExtractElementInst>(call->getArgOperand(0));
+      auto *index = extract ? dyn_cast<ConstantInt>(extract->getIndexOperand()) : nullptr;
+      if (!index || (source && extract->getVectorOperand() != source))
+        return gather(builder, calls);
+      source = extract->getVectorOperand();
+      mask.push_back(int(index->getZExtValue()));
+    }
+    return builder.CreateShuffleVector(source, mask);
+  }
+  Value *gather(IRBuilder<> &builder, ArrayRef<CallInst *> calls) {
+    Value *codes = PoisonValue::get(FixedVectorType::get(builder.getInt8Ty(), calls.size()));
+    for (auto [lane, call] : enumerate(calls))
+      codes = builder.CreateInsertElement(codes, call->getArgOperand(0), uint64_t(lane));
+    return codes;
+  }
+
+  /// A look-up that Halide left alone: in lane 0 of a vector.
+  void expandOne(CallInst *call) {
+    IRBuilder<> builder(call);
+    Value *codes = builder.CreateVectorSplat(16, call->getArgOperand(0));
+    call->replaceAllUsesWith(
+        builder.CreateExtractElement(lookUp(builder, codes, *call), uint64_t(0)));
+  }
+
+  /// Any number of bytes, in vectors of 16, 32 or 64.
+  Value *lookUp(IRBuilder<> &builder, Value *codes, CallInst &call) {
+    unsigned lanes = cast<FixedVectorType>(codes->getType())->getNumElements();
+    unsigned width = widest;
+    while (width > 16 && width / 2 >= lanes)
+      width /= 2;
+    SmallVector<Value *> pieces;
+    for (unsigned first = 0; first < lanes; first += width) {
+      SmallVector<int> mask;
+      for (unsigned i = 0; i < width; ++i)
+        mask.push_back(int(std::min(first + i, lanes - 1)));
+      pieces.push_back(
+          shuffleBytes(builder, tableOf(call, width), builder.CreateShuffleVector(codes, mask)));
+    }
+    Value *result = pieces.front();
+    while (pieces.size() > 1) { // pairs, the last repeated where their number is odd
+      SmallVector<Value *> joined;
+      for (size_t i = 0; i < pieces.size(); i += 2) {
+        Value *second = pieces[std::min(i + 1, pieces.size() - 1)];
+        unsigned size = cast<FixedVectorType>(pieces[i]->getType())->getNumElements();
+        SmallVector<int> mask(2 * size);
+        for (unsigned lane = 0; lane < 2 * size; ++lane)
+          mask[lane] = int(lane);
+        joined.push_back(builder.CreateShuffleVector(pieces[i], second, mask));
+      }
+      pieces = joined;
+      result = pieces.front();
+    }
+    SmallVector<int> mask;
+    for (unsigned i = 0; i < lanes; ++i)
+      mask.push_back(int(i));
+    return builder.CreateShuffleVector(result, mask);
+  }
+
+  Constant *tableOf(CallInst &call, unsigned width) {
+    SmallVector<uint8_t> bytes;
+    for (unsigned i = 0; i < width; ++i) {
+      uint64_t word = cast<ConstantInt>(call.getArgOperand(1 + i % 16 / 8))->getZExtValue();
+      bytes.push_back(uint8_t(word >> (i % 8 * 8)));
+    }
+    return ConstantDataVector::get(call.getContext(), bytes);
+  }
+
+  Value *shuffleBytes(IRBuilder<> &builder, Constant *table, Value *codes) const {
+    if (isArm)
+      return builder.CreateIntrinsic(Intrinsic::aarch64_neon_tbl1, {codes->getType()},
+                                     {table, codes});
+    switch (cast<FixedVectorType>(codes->getType())->getNumElements()) {
+    case 64:
+      return builder.CreateIntrinsic(Intrinsic::x86_avx512_pshuf_b_512, {table, codes});
+    case 32:
+      return builder.CreateIntrinsic(Intrinsic::x86_avx2_pshuf_b, {table, codes});
+    default:
+      return builder.CreateIntrinsic(Intrinsic::x86_ssse3_pshuf_b_128, {table, codes});
+    }
+  }
+
+  Function &placeholder;
+  bool isArm;
+  unsigned widest;
+};
+
+} // namespace
+
 Error expandPlaceholders(Module &module, const TargetInfo &target) {
-  constexpr StringLiteral prefix = "tern_placeholder_";
-  for (const Function &function : module)
-    if (function.getName().starts_with(prefix) && !function.use_empty())
-      return createStringError("target " + target.name + " has no instruction for '" +
-                               function.getName().drop_front(prefix.size()) + "'");
+  for (Function &function : module) {
+    if (!function.getName().starts_with(prefix) || function.use_empty())
+      continue;
+    StringRef operation = function.getName().drop_front(prefix.size());
+    if (operation != "lookup16" || target.byteShuffle == 0)
+      return createStringError("target " + target.name + " has no instruction for '" + operation +
+                               "'");
+    if (Error error = LookUpExpander(function, target).run())
+      return error;
+  }
   return Error::success();
 }
 

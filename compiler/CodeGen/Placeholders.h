@@ -1,9 +1,12 @@
 // Instruction placeholders: operations that Halide cannot select and LLVM 22 can.
 //
 // An algorithm writes such an operation as an opaque, lane-preserving call (PureExtern) named
-// `tern_placeholder_<operation>` on 32-bit lanes; Halide vectorises around it lane by lane. Here
-// the calls become the target's instructions. No target needs one yet, so every placeholder is an
-// error: a kernel that would call a function that does not exist is never emitted.
+// `tern_placeholder_<operation>`; Halide vectorises around it lane by lane, as chains of
+// extractelement, call and insertelement. Here a chain becomes one operation on vectors and then
+// the target's instructions. A placeholder that the target has no instruction for is an error: a
+// kernel that would call a function that does not exist is never emitted.
+//
+//   u8 lookup16(u8 code, u64 low, u64 high)   byte `code` (0..15) of a table of two constants
 #ifndef TERN_COMPILER_CODEGEN_PLACEHOLDERS_H
 #define TERN_COMPILER_CODEGEN_PLACEHOLDERS_H
 

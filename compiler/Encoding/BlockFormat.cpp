@@ -1,15 +1,10 @@
-// The table of file block formats, and reference decoding and encoding.
-//
-// Block layouts are those of ggml-quants (llama.cpp); the arithmetic follows the `gguf` package so
-// that results are equal to the last bit.
+// The table of file block formats, and rows of blocks as values.
 #include "compiler/Encoding/BlockFormat.h"
 
 #include "compiler/Encoding/HalfFloat.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/Endian.h"
-#include <algorithm>
 #include <cassert>
-#include <cmath>
 #include <cstring>
 
 using namespace llvm;
@@ -20,71 +15,27 @@ namespace tern {
 
 namespace {
 
-//===-- Blocks
-//------------------------------------------------------------------------------------===//
-
-// f16 scale; 32 int8 codes.
-void unpackQ8_0(const uint8_t *block, BlockContent content) {
-  content.scales[0] = read16le(block);
-  memcpy(content.codes, block + 2, 32);
-}
-void packQ8_0(const BlockContent &content, uint8_t *block) {
-  write16le(block, content.scales[0]);
-  memcpy(block + 2, content.codes, 32);
-}
-
-// f16 scale; byte i holds element i in its low nibble, element 16 + i in its high one.
-void unpackQ4_0(const uint8_t *block, BlockContent content) {
-  content.scales[0] = read16le(block);
-  for (unsigned i = 0; i < 16; ++i) {
-    content.codes[i] = block[2 + i] & 15;
-    content.codes[16 + i] = block[2 + i] >> 4;
-  }
-}
-void packQ4_0(const BlockContent &content, uint8_t *block) {
-  write16le(block, content.scales[0]);
-  for (unsigned i = 0; i < 16; ++i)
-    block[2 + i] = content.codes[i] | content.codes[16 + i] << 4;
-}
-
-// Two halves of 128 elements in 32 bytes each, bit pair l of byte m holding element 32 l + m; f16
-// scale.
-void unpackTQ2_0(const uint8_t *block, BlockContent content) {
-  content.scales[0] = read16le(block + 64);
-  for (unsigned half = 0; half < 2; ++half)
-    for (unsigned l = 0; l < 4; ++l)
-      for (unsigned m = 0; m < 32; ++m)
-        content.codes[128 * half + 32 * l + m] = block[32 * half + m] >> (2 * l) & 3;
-}
-void packTQ2_0(const BlockContent &content, uint8_t *block) {
-  write16le(block + 64, content.scales[0]);
-  for (unsigned half = 0; half < 2; ++half)
-    for (unsigned m = 0; m < 32; ++m) {
-      uint8_t byte = 0;
-      for (unsigned l = 0; l < 4; ++l)
-        byte |= content.codes[128 * half + 32 * l + m] << (2 * l);
-      block[32 * half + m] = byte;
-    }
-}
-
-// Element k in bit pair k % 4 of byte k / 4; f16 scale.
-void unpackTernary(const uint8_t *block, BlockContent content) {
-  content.scales[0] = read16le(block + 64);
-  for (unsigned k = 0; k < 256; ++k)
-    content.codes[k] = block[k / 4] >> (2 * (k % 4)) & 3;
-}
-void packTernary(const BlockContent &content, uint8_t *block) {
-  write16le(block + 64, content.scales[0]);
-  for (unsigned byte = 0; byte < 64; ++byte) {
-    const uint8_t *codes = content.codes + 4 * byte;
-    block[byte] = codes[0] | codes[1] << 2 | codes[2] << 4 | codes[3] << 6;
-  }
-}
-
 constexpr EncodingDesc f32{CodeKind::F32}, f16{CodeKind::F16}, bf16{CodeKind::BF16};
 constexpr EncodingDesc int8g32{CodeKind::Int8, 32, ScaleType::F16};
+constexpr EncodingDesc int8g256{CodeKind::Int8, 256, ScaleType::F32};
 constexpr EncodingDesc int4g32{CodeKind::Int4, 32, ScaleType::F16};
+constexpr EncodingDesc int5g32{CodeKind::Int5, 32, ScaleType::F16};
+constexpr EncodingDesc uint4g32{CodeKind::UInt4, 32, ScaleType::F16, true};
+constexpr EncodingDesc uint5g32{CodeKind::UInt5, 32, ScaleType::F16, true};
+constexpr EncodingDesc iq4nlg32{CodeKind::IQ4NL, 32, ScaleType::F16};
+constexpr EncodingDesc e2m1g32{CodeKind::E2M1, 32, ScaleType::E8M0};
 constexpr EncodingDesc ternaryg256{CodeKind::Ternary, 256, ScaleType::F16};
+constexpr EncodingDesc quaternaryg64{CodeKind::Quaternary, 64, ScaleType::F16};
+constexpr EncodingDesc ternaryB3g256{CodeKind::TernaryB3, 256, ScaleType::F16};
+// Groups under a super-group of 256 elements.
+constexpr EncodingDesc under256(CodeKind codes, unsigned groupSize, ScaleType scale, bool minimum) {
+  return {codes, groupSize, scale, minimum, 256, ScaleType::F16};
+}
+constexpr EncodingDesc q2k = under256(CodeKind::UInt2, 16, ScaleType::U4, true),
+                       q3k = under256(CodeKind::Int3, 16, ScaleType::I6, false),
+                       q4k = under256(CodeKind::UInt4, 32, ScaleType::U6, true),
+                       q5k = under256(CodeKind::UInt5, 32, ScaleType::U6, true),
+                       q6k = under256(CodeKind::Int6, 16, ScaleType::I8, false);
 
 // Type numbers are those of enum ggml_type.
 constexpr BlockFormat formats[] = {
@@ -94,127 +45,24 @@ constexpr BlockFormat formats[] = {
     {"bf16", 30, 1, 2, bf16, GroupFit::Peak, nullptr, nullptr},
     {"q8_0", 8, 32, 34, int8g32, GroupFit::Peak, unpackQ8_0, packQ8_0},
     {"q4_0", 2, 32, 18, int4g32, GroupFit::Peak, unpackQ4_0, packQ4_0},
+    {"q4_1", 3, 32, 20, uint4g32, GroupFit::Peak, unpackQ4_1, packQ4_1},
+    {"q5_0", 6, 32, 22, int5g32, GroupFit::Peak, unpackQ5_0, packQ5_0},
+    {"q5_1", 7, 32, 24, uint5g32, GroupFit::Peak, unpackQ5_1, packQ5_1},
+    {"q2_0", 42, 64, 18, quaternaryg64, GroupFit::Peak, unpackQ2_0, packQ2_0},
+    {"q2_k", 10, 256, 84, q2k, GroupFit::Peak, unpackQ2_K, packQ2_K},
+    {"q3_k", 11, 256, 110, q3k, GroupFit::Peak, unpackQ3_K, packQ3_K},
+    {"q4_k", 12, 256, 144, q4k, GroupFit::Peak, unpackQ4_K, packQ4_K},
+    {"q5_k", 13, 256, 176, q5k, GroupFit::Peak, unpackQ5_K, packQ5_K},
+    {"q6_k", 14, 256, 210, q6k, GroupFit::Peak, unpackQ6_K, packQ6_K},
+    {"q8_k", 15, 256, 292, int8g256, GroupFit::Peak, unpackQ8_K, packQ8_K},
+    {"iq4_nl", 20, 32, 18, iq4nlg32, GroupFit::Peak, unpackQ4_0, packQ4_0},
+    {"mxfp4", 39, 32, 17, e2m1g32, GroupFit::Peak, unpackMXFP4, packMXFP4},
+    {"tq1_0", 34, 256, 54, ternaryB3g256, GroupFit::Peak, unpackTQ1_0, packTQ1_0},
     {"tq2_0", 35, 256, 66, ternaryg256, GroupFit::Peak, unpackTQ2_0, packTQ2_0},
     {"ternary", -1, 256, 66, ternaryg256, GroupFit::Mean, unpackTernary, packTernary},
 };
 
-//===-- Groups
-//------------------------------------------------------------------------------------===//
-
-float scaleFromBits(ScaleType type, uint32_t bits) {
-  return type == ScaleType::F16 ? halfToFloat(bits) : std::bit_cast<float>(bits);
-}
-
-uint32_t scaleToBits(ScaleType type, float scale) {
-  return type == ScaleType::F16 ? floatToHalf(scale) : std::bit_cast<uint32_t>(scale);
-}
-
-// To the nearest integer, halves away from zero (as ggml's roundf), then clamped; NaN becomes 0.
-int roundClamped(float x, int low, int high) {
-  if (!(x > float(low)))
-    return x == x ? low : 0;
-  if (!(x < float(high)))
-    return high;
-  float magnitude = std::fabs(x);
-  int whole = int(magnitude);
-  whole += magnitude - float(whole) >= 0.5f;
-  return x < 0 ? -whole : whole;
-}
-
-float peakMagnitude(ArrayRef<float> values) {
-  float peak = 0;
-  for (float x : values)
-    peak = std::max(peak, std::fabs(x));
-  return peak;
-}
-
-// The first value of the largest magnitude, with its sign.
-float signedPeak(ArrayRef<float> values) {
-  float peak = 0, result = 0;
-  for (float x : values)
-    if (std::fabs(x) > peak) {
-      peak = std::fabs(x);
-      result = x;
-    }
-  return result;
-}
-
-// Symmetric: code = round(x / scale) + zero in low..high.
-float encodeSymmetric(ArrayRef<float> values, float scale, int low, int high, int zero,
-                      uint8_t *codes) {
-  float inverse = scale == 0 ? 0 : 1 / scale;
-  for (auto [i, x] : enumerate(values))
-    codes[i] = uint8_t(roundClamped(x * inverse, low, high) + zero);
-  return scale;
-}
-
-// GGUF's Q4_0: the value of largest magnitude becomes code 0 (that is, -8).
-float encodeInt4(ArrayRef<float> values, uint8_t *codes) {
-  float scale = signedPeak(values) / -8;
-  float inverse = scale == 0 ? 0 : 1 / scale;
-  for (auto [i, x] : enumerate(values)) {
-    float shifted = x * inverse + 8.5f;
-    codes[i] = !(shifted > 0) ? 0 : shifted >= 15 ? 15 : uint8_t(shifted);
-  }
-  return scale;
-}
-
-// The mean magnitude, except that a group of nothing but 0 and +-m keeps its values exactly.
-float ternaryMean(ArrayRef<float> values, float peak) {
-  double sum = 0;
-  bool exact = true;
-  for (float x : values) {
-    sum += std::fabs(x);
-    exact &= x == 0 || std::fabs(x) == peak;
-  }
-  return exact ? peak : float(sum / double(values.size()));
-}
-
 } // namespace
-
-uint32_t encodeGroup(const EncodingDesc &encoding, GroupFit fit, const float *data,
-                     uint8_t *codes) {
-  ArrayRef<float> values(data, encoding.groupSize);
-  float scale = 0;
-  switch (encoding.codes) {
-  case CodeKind::Int8:
-    scale = encodeSymmetric(values, peakMagnitude(values) / 127, -127, 127, 0, codes);
-    break;
-  case CodeKind::Int4:
-    scale = encodeInt4(values, codes);
-    break;
-  case CodeKind::Ternary: {
-    float peak = peakMagnitude(values);
-    scale = encodeSymmetric(values, fit == GroupFit::Mean ? ternaryMean(values, peak) : peak, -1, 1,
-                            1, codes);
-    break;
-  }
-  case CodeKind::Quaternary: // the value of largest magnitude becomes code 3 (that is, +2)
-    scale = encodeSymmetric(values, signedPeak(values) / 2, -1, 2, 1, codes);
-    break;
-  case CodeKind::F32:
-  case CodeKind::F16:
-  case CodeKind::BF16:
-    llvm_unreachable("float codes have no groups");
-  }
-  return scaleToBits(encoding.scale, scale);
-}
-
-void decodeGroup(const EncodingDesc &encoding, const uint8_t *codes, uint32_t scaleBits,
-                 float *values) {
-  float scale = scaleFromBits(encoding.scale, scaleBits);
-  if (encoding.codes == CodeKind::Int8) {
-    for (unsigned i = 0; i < encoding.groupSize; ++i)
-      values[i] = scale * float(int8_t(codes[i]));
-    return;
-  }
-  int zero = encoding.zero();
-  for (unsigned i = 0; i < encoding.groupSize; ++i)
-    values[i] = scale * float(int(codes[i]) - zero);
-}
-
-//===-- Table and rows
-//----------------------------------------------------------------------------===//
 
 ArrayRef<BlockFormat> blockFormats() { return formats; }
 
@@ -255,7 +103,7 @@ void decodeRow(const BlockFormat &format, const uint8_t *bytes, uint64_t element
     break;
   }
   uint8_t codes[maxBlockElements];
-  uint32_t scales[maxGroupsPerBlock];
+  GroupScale scales[maxGroupsPerBlock];
   unsigned group = format.encoding.groupSize;
   for (uint64_t i = 0; i < elements; i += format.blockElements, bytes += format.blockBytes) {
     format.unpack(bytes, {codes, scales});
@@ -265,7 +113,7 @@ void decodeRow(const BlockFormat &format, const uint8_t *bytes, uint64_t element
 }
 
 void encodeRow(const BlockFormat &format, const float *values, uint64_t elements, uint8_t *bytes) {
-  assert(elements % format.blockElements == 0);
+  assert(elements % format.blockElements == 0 && format.canEncode());
   switch (format.encoding.codes) {
   case CodeKind::F32:
     memcpy(bytes, values, elements * 4);
@@ -282,7 +130,7 @@ void encodeRow(const BlockFormat &format, const float *values, uint64_t elements
     break;
   }
   uint8_t codes[maxBlockElements];
-  uint32_t scales[maxGroupsPerBlock];
+  GroupScale scales[maxGroupsPerBlock];
   unsigned group = format.encoding.groupSize;
   for (uint64_t i = 0; i < elements; i += format.blockElements, bytes += format.blockBytes) {
     for (unsigned g = 0; g < format.groupsPerBlock(); ++g)

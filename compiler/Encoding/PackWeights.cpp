@@ -39,18 +39,19 @@ bool blockHoldsCode3(const uint8_t *codes) {
 //===-- Where a row's codes and scales go
 //---------------------------------------------------------===//
 
-// One row of one part within one group of a tile.
+// One row of one part within one outer group of a tile.
 struct GroupSlot {
-  uint8_t *scale;
-  uint8_t *codes;  // line 0 of this row
+  uint8_t *scale;  // outer scale of this row
+  uint8_t *codes;  // line 0 of this row, where there are no inner scales
   unsigned stride; // bytes from one line to the next
+  uint8_t *cells;  // first byte of the first cell, of any row
 
   static GroupSlot at(const PackedMatrix &m, uint8_t *tile, uint64_t group, unsigned part,
                       unsigned row) {
-    uint8_t *base = tile + (group * m.parts.size() + part) * m.layout.groupBytes(m.encoding);
-    unsigned scaleBytes = m.encoding.scaleBytes();
-    return {base + row * scaleBytes, base + m.layout.tileRows * scaleBytes + 4 * row,
-            4 * m.layout.tileRows};
+    uint8_t *base = tile + (group * m.parts.size() + part) * m.layout.outerBytes(m.encoding);
+    uint8_t *cells = base + m.layout.headerBytes(m.encoding);
+    return {base + row * m.encoding.outerScaleBytes(), cells + 4 * row, 4 * m.layout.tileRows,
+            cells};
   }
 };
 
@@ -103,7 +104,8 @@ void placeQ8_0(const uint8_t *block, GroupSlot slot) {
 using PlaceBlock = void (*)(const uint8_t *block, GroupSlot slot);
 
 PlaceBlock findShortCut(const EncodingDesc &encoding, const BlockFormat &format) {
-  if (!holdsExactly(encoding, format) || encoding.scale != ScaleType::F16)
+  if (!holdsExactly(encoding, format) || encoding.scale != ScaleType::F16 ||
+      encoding.codes == CodeKind::TernaryB3)
     return nullptr;
   return StringSwitch<PlaceBlock>(format.name)
       .Case("tq2_0", placeTQ2_0)
@@ -115,27 +117,101 @@ PlaceBlock findShortCut(const EncodingDesc &encoding, const BlockFormat &format)
 //===-- Generic path
 //------------------------------------------------------------------------------===//
 
-void placeGroup(const EncodingDesc &encoding, const uint8_t *codes, uint32_t scaleBits,
-                GroupSlot slot) {
-  if (encoding.scale == ScaleType::F16)
-    write16le(slot.scale, scaleBits);
+void writeScale(uint8_t *at, unsigned bytes, uint32_t bits) {
+  if (bytes == 1)
+    *at = uint8_t(bits);
+  else if (bytes == 2)
+    write16le(at, uint16_t(bits));
   else
-    write32le(slot.scale, scaleBits);
-  unsigned bits = encoding.codeBits(), planes = 8 / bits;
-  unsigned mask = (1u << bits) - 1;
-  for (unsigned j = 0; j < encoding.groupSize / (4 * planes); ++j)
-    for (unsigned i = 0; i < 4; ++i) {
-      unsigned byte = 0;
-      for (unsigned q = 0; q < planes; ++q)
-        byte |= (codes[(j * planes + q) * 4 + i] & mask) << (q * bits);
-      slot.codes[size_t(j) * slot.stride + i] = uint8_t(byte);
-    }
+    write32le(at, bits);
 }
+
+// How a row of a matrix is cut, found once per tile.
+class RowPlacer {
+public:
+  explicit RowPlacer(const PackedMatrix &m)
+      : encoding(m.encoding), shape(CellShape::of(m.encoding)), tileRows(m.layout.tileRows),
+        cellBytes(m.layout.cellBytes(m.encoding)), scaleFields(innerScaleFields(m.encoding)),
+        minimumFields(innerMinimumFields(m.encoding)) {}
+
+  /// Writes one row of one outer group.
+  void place(const uint8_t *codes, const GroupScale *scales, unsigned row, GroupSlot slot) const {
+    unsigned bytes = encoding.outerScaleBytes();
+    bool super = encoding.hasSuper();
+    writeScale(slot.scale, bytes, super ? scales->superScale : scales->scale);
+    if (encoding.minimum)
+      writeScale(slot.scale + size_t(tileRows) * bytes, bytes,
+                 super ? scales->superMinimum : scales->minimum);
+    uint8_t *cell = slot.cells;
+    for (unsigned k = 0; k < encoding.outerSize(); k += shape.elements, cell += cellBytes) {
+      if (super)
+        placeScales(scales + k / encoding.groupSize, cell + row);
+      uint8_t *lines = cell + size_t(tileRows) * shape.scaleBytes + 4 * row;
+      if (encoding.codes == CodeKind::TernaryB3)
+        placeBase3(codes + k, lines);
+      else
+        placeLines(codes + k, shape.lowLines, shape.lowPlanes, shape.lowBits, 0, lines);
+      if (shape.highBits)
+        placeLines(codes + k, shape.highLines, shape.highPlanes, shape.highBits, shape.lowBits,
+                   lines + size_t(shape.lowLines) * 4 * tileRows);
+    }
+  }
+
+private:
+  void placeScales(const GroupScale *scales, uint8_t *bytes) const {
+    for (unsigned byte = 0; byte < shape.scaleBytes; ++byte)
+      bytes[size_t(byte) * tileRows] = 0;
+    for (unsigned g = 0; g < shape.groups; ++g) {
+      placeFields(scaleFields, g, scales[g].scale, bytes);
+      if (encoding.minimum)
+        placeFields(minimumFields, g, scales[g].minimum, bytes);
+    }
+  }
+
+  void placeFields(const ScaleFields &fields, unsigned g, uint32_t value, uint8_t *bytes) const {
+    for (const ScaleField &field : {fields.low, fields.high}) {
+      if (field.bits == 0)
+        continue;
+      bytes[size_t(field.byteOf(g)) * tileRows] |= (value & field.mask()) << field.shiftOf(g);
+      value >>= field.bits;
+    }
+  }
+
+  void placeLines(const uint8_t *codes, unsigned lines, unsigned planes, unsigned bits,
+                  unsigned shift, uint8_t *out) const {
+    unsigned mask = (1u << bits) - 1;
+    for (unsigned line = 0; line < lines; ++line, out += size_t(4) * tileRows)
+      for (unsigned i = 0; i < 4; ++i) {
+        unsigned byte = 0;
+        for (unsigned plane = 0; plane < planes; ++plane)
+          byte |= (codes[(line * planes + plane) * 4 + i] >> shift & mask) << (plane * bits);
+        out[i] = uint8_t(byte);
+      }
+  }
+
+  void placeBase3(const uint8_t *codes, uint8_t *out) const {
+    for (unsigned line = 0; line < shape.lowLines; ++line, out += size_t(4) * tileRows)
+      for (unsigned i = 0; i < 4; ++i) {
+        unsigned value = 0;
+        for (unsigned plane = 0; plane < 5; ++plane) {
+          unsigned k = (line * 5 + plane) * 4 + i;
+          value = value * 3 + (k < shape.elements ? codes[k] : 0);
+        }
+        out[i] = uint8_t((value * 256 + 242) / 243);
+      }
+  }
+
+  const EncodingDesc &encoding;
+  CellShape shape;
+  unsigned tileRows;
+  uint64_t cellBytes;
+  ScaleFields scaleFields, minimumFields;
+};
 
 // The codes and scales of a whole row in the target encoding.
 struct RowCodes {
   std::vector<uint8_t> codes;
-  std::vector<uint32_t> scales;
+  std::vector<GroupScale> scales;
   std::vector<float> values;
 
   void load(const PackedMatrix &m, const BlockFormat &format, const uint8_t *row) {
@@ -151,10 +227,10 @@ private:
   void copyCodes(const PackedMatrix &m, const BlockFormat &format, const uint8_t *row) {
     for (uint64_t k = 0; k < m.k; k += format.blockElements, row += format.blockBytes)
       format.unpack(row, {&codes[k], &scales[k / m.encoding.groupSize]});
-    if (format.encoding.scale != m.encoding.scale)
-      for (uint32_t &scale : scales)
-        scale = std::bit_cast<uint32_t>(halfToFloat(uint16_t(scale)));
-    if (m.encoding.codes != CodeKind::Ternary)
+    if (format.encoding.outerScale() != m.encoding.outerScale())
+      for (GroupScale &scale : scales)
+        widenScales(m.encoding, scale);
+    if (!m.encoding.isTernary() || format.encoding.codes != CodeKind::Ternary)
       return;
     for (uint64_t k = 0; k < m.k; k += m.encoding.groupSize)
       if (std::find(&codes[k], &codes[k] + m.encoding.groupSize, 3) !=
@@ -162,9 +238,18 @@ private:
         reencodeTernary(m.encoding, k);
   }
 
+  static void widenScales(const EncodingDesc &encoding, GroupScale &scale) {
+    auto widen = [](uint32_t &bits) {
+      bits = std::bit_cast<uint32_t>(halfToFloat(uint16_t(bits)));
+    };
+    widen(encoding.hasSuper() ? scale.superScale : scale.scale);
+    if (encoding.minimum)
+      widen(encoding.hasSuper() ? scale.superMinimum : scale.minimum);
+  }
+
   void reencodeTernary(const EncodingDesc &encoding, uint64_t k) {
     values.resize(encoding.groupSize);
-    uint32_t &scale = scales[k / encoding.groupSize];
+    GroupScale &scale = scales[k / encoding.groupSize];
     decodeGroup(encoding, &codes[k], scale, values.data());
     scale = encodeGroup(encoding, GroupFit::Mean, values.data(), &codes[k]);
   }
@@ -198,7 +283,8 @@ void forEachRow(const PackedMatrix &m, unsigned part, uint64_t tile, Visit visit
 
 void packGroupedTile(const PackedMatrix &m, uint64_t tile, uint8_t *out) {
   RowCodes scratch;
-  uint64_t groups = m.k / m.encoding.groupSize;
+  RowPlacer placer(m);
+  uint64_t outerSize = m.encoding.outerSize(), groups = m.k / outerSize;
   for (unsigned part = 0; part < m.parts.size(); ++part)
     forEachRow(m, part, tile, [&](const BlockFormat &format, const uint8_t *bytes, unsigned row) {
       if (PlaceBlock place = findShortCut(m.encoding, format)) {
@@ -214,8 +300,9 @@ void packGroupedTile(const PackedMatrix &m, uint64_t tile, uint8_t *out) {
       }
       scratch.load(m, format, bytes);
       for (uint64_t group = 0; group < groups; ++group)
-        placeGroup(m.encoding, &scratch.codes[group * m.encoding.groupSize], scratch.scales[group],
-                   GroupSlot::at(m, out, group, part, row));
+        placer.place(&scratch.codes[group * outerSize],
+                     &scratch.scales[group * outerSize / m.encoding.groupSize], row,
+                     GroupSlot::at(m, out, group, part, row));
     });
 }
 
@@ -259,9 +346,16 @@ bool holdsExactly(const EncodingDesc &encoding, const BlockFormat &format) {
   if (encoding.isFloat() || source.isFloat())
     return encoding.codes == source.codes || encoding.codes == CodeKind::F32;
   bool codesFit = encoding.codes == source.codes ||
-                  (encoding.codes == CodeKind::Quaternary && source.codes == CodeKind::Ternary);
-  bool scaleFits = encoding.scale == source.scale || encoding.scale == ScaleType::F32;
-  return codesFit && scaleFits && encoding.groupSize == source.groupSize;
+                  (encoding.codes == CodeKind::Quaternary && source.isTernary()) ||
+                  (encoding.isTernary() && source.isTernary());
+  ScaleType scale = encoding.outerScale();
+  bool scaleFits = scale == source.outerScale() ||
+                   (scale == ScaleType::F32 && source.outerScale() == ScaleType::F16);
+  // All else must agree.
+  EncodingDesc same = source;
+  same.codes = encoding.codes;
+  (same.hasSuper() ? same.superScale : same.scale) = scale;
+  return codesFit && scaleFits && same == encoding;
 }
 
 Error checkPackedMatrix(const PackedMatrix &m) {
@@ -269,11 +363,9 @@ Error checkPackedMatrix(const PackedMatrix &m) {
   if (m.rows == 0 || m.k == 0 || m.parts.empty())
     return fail("a packed matrix needs rows, columns and at least one part");
   if (!m.encoding.isFloat()) {
-    unsigned lineElements = 4 * m.layout.planes(m.encoding);
-    if (m.encoding.groupSize == 0 || m.encoding.groupSize % lineElements != 0)
-      return fail("groups of " + Twine(m.encoding.groupSize) + " do not fill lines of " +
-                  Twine(lineElements) + " codes (" + m.encoding.str() + ")");
-    if (m.k % m.encoding.groupSize != 0)
+    if (std::string problem = m.encoding.problem(); !problem.empty())
+      return fail(problem);
+    if (m.k % m.encoding.outerSize() != 0)
       return fail("K = " + Twine(m.k) + " is not a multiple of the group of " + m.encoding.str());
   }
   for (const auto &part : m.parts) {
@@ -283,6 +375,10 @@ Error checkPackedMatrix(const PackedMatrix &m) {
         return fail("K = " + Twine(m.k) + " is not a multiple of the " +
                     Twine(source.format->blockElements) + " elements of a " + source.format->name +
                     " block");
+      if (!m.encoding.isFloat() && !holdsExactly(m.encoding, *source.format) &&
+          !canEncode(m.encoding))
+        return fail("values of " + source.format->name + " cannot be encoded as " +
+                    m.encoding.str() + ": such codes are only read from files that have them");
       rows += source.rows;
     }
     if (rows != m.rows)

@@ -15,9 +15,11 @@ llvm::Error buildEncode(KernelBuilder &builder, EncodeOp op) {
   int k = int(x.size());
   int groupSize = activation.getGroupSize() ? int(activation.getGroupSize()) : k;
   int sumSize = int(activation.getSumSize()), tile = int(rowPadding);
-  if (k % tile != 0 || groupSize % tile != 0 || sumSize % tile != 0)
-    return llvm::createStringError("encode needs rows, groups and sums in multiples of " +
-                                   llvm::Twine(tile) + ", got rows of " + llvm::Twine(k));
+  if (k % tile != 0 || groupSize % tile != 0 || (sumSize % tile != 0 && sumSize * 2 != tile))
+    return llvm::createStringError(
+        "encode needs rows, groups and sums in multiples of " + llvm::Twine(tile) +
+        " (sums also of half as many), got rows of " + llvm::Twine(k) + ", groups of " +
+        llvm::Twine(groupSize) + ", sums of " + llvm::Twine(sumSize));
   Halide::Var lane = builder.lane, group = builder.group, row = builder.row;
   auto &stages = builder.stages().rowStages;
 
@@ -49,13 +51,19 @@ llvm::Error buildEncode(KernelBuilder &builder, EncodeOp op) {
   value.scales = [scale](const Expr &g, const Expr &row) -> Expr { return scale(g, row); };
   if (sumSize) {
     Func sums("sums"), laneSums("laneSums");
-    Halide::RDom sumTiles(0, sumSize / tile, "sumTiles");
-    laneSums(lane, group, row) = 0;
-    laneSums(lane, group, row) +=
-        Halide::cast<int32_t>(codes(lane, group * (sumSize / tile) + sumTiles, row));
-    stages.push_back({laneSums, tile, false, sums, group});
-    Func sum =
-        foldLanes(builder, laneSums, "sums", [](Expr a, Expr b) { return a + b; }, sums, group);
+    int lanes = std::min(sumSize, tile);
+    if (lanes == tile) {
+      Halide::RDom sumTiles(0, sumSize / tile, "sumTiles");
+      laneSums(lane, group, row) = 0;
+      laneSums(lane, group, row) +=
+          Halide::cast<int32_t>(codes(lane, group * (sumSize / tile) + sumTiles, row));
+    } else { // two sums in a tile
+      laneSums(lane, group, row) =
+          Halide::cast<int32_t>(codes(group % 2 * lanes + lane, group / 2, row));
+    }
+    stages.push_back({laneSums, lanes, false, sums, group});
+    Func sum = foldLanes(
+        builder, laneSums, "sums", [](Expr a, Expr b) { return a + b; }, sums, group, lanes);
     sums(group, row) = sum(0, group, row);
     stages.push_back({sums});
     value.sums = [sums](const Expr &g, const Expr &row) -> Expr { return sums(g, row); };

@@ -149,9 +149,13 @@ void KernelBuilder::bindWeight(BlockArgument argument, EncodingAttr encoding) {
                      rank == 3 ? type.getDimSize(0) : 1,
                      type.getDimSize(rank - 2),
                      type.getDimSize(rank - 1),
+                     CellShape::of(encoding.desc()),
+                     {},
+                     {},
                      {},
                      {}};
   const EncodingDesc &enc = weight.encoding;
+  const CellShape &shape = weight.shape;
   int64_t lanes = weight.layout.tileRows, parts = weight.parts;
   int64_t tiles = llvm::divideCeil(uint64_t(weight.rows), uint64_t(lanes));
   int64_t tileBytes = weight.layout.tileBytes(enc, weight.k, parts);
@@ -164,17 +168,32 @@ void KernelBuilder::bindWeight(BlockArgument argument, EncodingAttr encoding) {
     set(argument, weight);
     return;
   }
-  int64_t groupBytes = weight.layout.groupBytes(enc), scaleBytes = enc.scaleBytes();
-  weight.codes =
-      addInput(number, codeType,
-               {dimension(4, 1), dimension(lanes, 4), dimension(weight.linesPerGroup(), 4 * lanes),
-                dimension(parts, groupBytes), dimension(weight.groups(), groupBytes * parts),
-                dimension(tiles, tileBytes)},
-               lanes * scaleBytes);
-  weight.scales = addInput(number, Halide::Float(8 * scaleBytes),
-                           {dimension(lanes, 1), dimension(parts, groupBytes / scaleBytes),
-                            dimension(weight.groups(), groupBytes * parts / scaleBytes),
-                            dimension(tiles, tileBytes / scaleBytes)});
+  int64_t outerBytes = weight.layout.outerBytes(enc), cellBytes = weight.layout.cellBytes(enc);
+  int64_t headerBytes = weight.layout.headerBytes(enc), scaleBytes = enc.outerScaleBytes();
+  weight.codes = addInput(
+      number, codeType,
+      {dimension(4, 1), dimension(lanes, 4), dimension(shape.lowLines + shape.highLines, 4 * lanes),
+       dimension(weight.cells(), cellBytes), dimension(parts, outerBytes),
+       dimension(weight.outerGroups(), outerBytes * parts), dimension(tiles, tileBytes)},
+      headerBytes + lanes * shape.scaleBytes);
+  auto outerScales = [&](int64_t offset) {
+    Halide::Type type = scaleBytes == 1 ? Halide::UInt(8) : Halide::Float(int(8 * scaleBytes));
+    return addInput(number, type,
+                    {dimension(lanes, 1), dimension(parts, outerBytes / scaleBytes),
+                     dimension(weight.outerGroups(), outerBytes * parts / scaleBytes),
+                     dimension(tiles, tileBytes / scaleBytes)},
+                    offset);
+  };
+  weight.scales = outerScales(0);
+  if (enc.minimum)
+    weight.minimums = outerScales(lanes * scaleBytes);
+  if (enc.hasSuper())
+    weight.innerScales =
+        addInput(number, Halide::UInt(8),
+                 {dimension(lanes, 1), dimension(shape.scaleBytes, lanes),
+                  dimension(weight.cells(), cellBytes), dimension(parts, outerBytes),
+                  dimension(weight.outerGroups(), outerBytes * parts), dimension(tiles, tileBytes)},
+                 headerBytes);
   set(argument, weight);
 }
 

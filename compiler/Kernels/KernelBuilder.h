@@ -66,14 +66,19 @@ struct WeightValue {
   EncodingDesc encoding;
   WeightLayout layout;
   int64_t parts, rows, k;
-  /// Grouped codes: bytes (i, lane, line, part, group, tile); float codes: (lane, part, k, tile).
+  CellShape shape;
+  /// Grouped codes: bytes (i, lane, line, cell, part, outer group, tile), low lines before high
+  /// ones; float codes: (lane, part, k, tile).
   Halide::ImageParam codes;
-  /// (lane, part, group, tile); undefined for float codes.
-  Halide::ImageParam scales;
+  /// Outer scales and minimums (lane, part, outer group, tile); undefined for float codes, and
+  /// where there are no minimums.
+  Halide::ImageParam scales, minimums;
+  /// Bytes of inner scales (lane, byte, cell, part, outer group, tile); undefined without
+  /// super-groups.
+  Halide::ImageParam innerScales;
 
-  int64_t groups() const { return k / encoding.groupSize; }
-  int64_t planes() const { return layout.planes(encoding); }
-  int64_t linesPerGroup() const { return encoding.groupSize / (4 * planes()); }
+  int64_t outerGroups() const { return k / encoding.outerSize(); }
+  int64_t cells() const { return encoding.outerSize() / shape.elements; }
 };
 
 /// Numbers of the arguments in the kernel's signature.
@@ -201,18 +206,38 @@ bool feedsKvStore(mlir::Value value);
 /// tanh without a library call: 1 - 2 / (e^2x + 1) saturates to 1 and -1 by itself.
 Halide::Expr tanhThroughExp(const Halide::Expr &x);
 
-/// Folds the 32 lanes of partial(lane, ...) by halves, in a fixed order. The steps are computed for
+/// Folds the lanes of partial(lane, ...) by halves, in a fixed order. The steps are computed for
 /// each `at` of `consumer` (once per row when that is undefined). The result is element 0 of the
 /// returned Func.
 Halide::Func foldLanes(KernelBuilder &builder, Halide::Func partial, const std::string &name,
                        const std::function<Halide::Expr(Halide::Expr, Halide::Expr)> &combine,
-                       Halide::Func consumer = {}, Halide::Var at = {});
+                       Halide::Func consumer = {}, Halide::Var at = {},
+                       int lanes = int(rowPadding));
 
 /// A stored float code (f32, f16, or bf16 as u16) as f32.
 Halide::Expr floatCode(const WeightValue &weight, const Halide::Expr &stored);
 
+/// An outer scale or minimum as stored (f16, f32 or e8m0) as f32.
+Halide::Expr floatScale(const WeightValue &weight, const Halide::Expr &stored);
+
+/// Where a weight of a group lies: the group within its cell, the cell within its outer group.
+struct CodePlace {
+  Halide::Expr lane, group, cell, part, outer, tile;
+};
+/// The code as u8 of element i of plane `plane` of low line `line` of the group; int8 as stored.
+Halide::Expr packedCode(const WeightValue &weight, const CodePlace &at, const Halide::Expr &i,
+                        const Halide::Expr &plane, const Halide::Expr &line);
+/// book[code] + offset as u8 for codes of 0..15: an instruction placeholder (Placeholders.h), or
+/// selections where the target shuffles no bytes.
+Halide::Expr lookUp(const TargetInfo &target, const Halide::Expr &code, llvm::ArrayRef<int8_t> book,
+                    int offset);
+/// The i32 inner scale (its offset taken out) or minimum of the group.
+Halide::Expr innerScale(const WeightValue &weight, const CodePlace &at);
+Halide::Expr innerMinimum(const WeightValue &weight, const CodePlace &at);
+
 /// Rows of packed weights decoded to float: element k of row n of part `part`.
-Halide::Expr decodeWeight(const WeightValue &weight, const Halide::Expr &n, const Halide::Expr &k,
+Halide::Expr decodeWeight(const TargetInfo &target, const WeightValue &weight,
+                          const Halide::Expr &n, const Halide::Expr &k,
                           const Halide::Expr &part = 0);
 
 } // namespace tern

@@ -19,22 +19,27 @@ enum class DotForm : uint8_t {
   Widened16, ///< i16 x i16, two products to an i32 lane
 };
 
-/// The reduction of a linear layer. `sum` adds up groups (k for float weights) in ascending order;
-/// the rest is the integer dot product of one group. Order of dimensions: (lane, part, tile, row,
-/// group).
+/// The reduction of a linear layer. `sum` adds up outer groups (k for float weights) in ascending
+/// order; the rest is integer. Order of dimensions: (lane, part, tile, row, inner, cell, group):
+/// group `inner` of cell `cell` of the outer group `group`.
 struct LinearStages {
   DotForm form = DotForm::Float;
   int parts = 1, planes = 1;
-  int lines = 1;    ///< of 4 * planes elements in a group
-  Halide::Func sum; ///< f32 (lane, part, tile, row)
+  int lines = 1;           ///< of 4 * planes elements in a group
+  bool splitCodes = false; ///< the high bits of a code lie in another byte
+  Halide::Func sum;        ///< f32 (lane, part, tile, row)
   Halide::RVar sumOver;
-  Halide::Func dot;      ///< i32 (lane, part, tile, row, group); undefined for Float
+  Halide::Func superDot;     ///< i32 (lane, part, tile, row, group); undefined without super-groups
+  Halide::RDom superDotOver; ///< (inner, cell)
+  Halide::Func minimumDot;   ///< as superDot; undefined without inner minimums
+  Halide::RDom minimumDotOver;
+  Halide::Func dot;      ///< i32; undefined for Float
   Halide::RDom dotOver;  ///< Dot4: (i, plane, line); PairSum16: (half, chunk); Widened16: (half)
-  Halide::Func planeDot; ///< Dot4 with planes in place: i32 (lane, plane, part, tile, row, group)
+  Halide::Func planeDot; ///< Dot4 with planes in place: i32, a dimension `plane` after the lane
   Halide::RDom planeDotOver; ///< (i, line)
-  Halide::Func half; ///< PairSum16: i16 (half, lane, part, tile, row, group, chunk); Widened16: i32
-  Halide::RDom halfOver;    ///< PairSum16: (plane, line); Widened16: (pair, line)
-  Halide::Func product;     ///< PairSum16: i16 (half, lane, plane, line, part, tile, row, group)
+  Halide::Func half;     ///< a dimension `half` first; PairSum16: i16, `chunk` last; Widened16: i32
+  Halide::RDom halfOver; ///< PairSum16: (plane, line); Widened16: (pair, plane, line)
+  Halide::Func product;  ///< PairSum16: i16, (half, lane, plane, line, part, ...)
   Halide::RDom productOver; ///< (pair)
 };
 

@@ -1,17 +1,30 @@
 // Linear layers over packed weights: the integer dot product of a group, then scales in a fixed
-// order.
+// order. For each outer group g ascending (a super-group, or a group where there are none):
 //
-//   sum = 0;  for each group g ascending:  sum += (float(dot(g)) * weightScale(g)) *
-//   activationScale(g)
+//   sum += (float(dot(g)) * scale(g)) * activationScale(g)                      without minimums
+//   sum += (float(dot(g)) * scale(g) + float(sums(g)) * minimum(g)) * activationScale(g)
 //
-// With one activation scale for the whole row the last factor is applied once at the end. The dot
-// product is exact, so its form (DotForm) and the number of rows taken together never change a
-// result. Bounds:
+// where sums(g) adds up the activations' codes. With a super-group, dot(g) is the sum over its
+// groups of innerScale * dot, and in place of `+ sums(g) * minimum(g)` stands `- minimumDot(g) *
+// minimum(g)`, minimumDot(g) being the sum over its groups of innerMinimum * sums. With one
+// activation scale for the whole row the last factor is applied once at the end.
+//
+// The integer part is exact, so its form (DotForm) and the number of rows taken together never
+// change a result. Bounds, with activations of -127..127:
 //   Dot4       i32 lanes: four products of at most 255 * 127; planes in place multiply a code by at
-//   most 64 PairSum16  i16 lanes hold floor(32767 / (2 * 127 * largest code)) pair sums: ternary
-//   64, quaternary 43,
-//              int4 8; chunks of so many are widened to i32
+//              most 64
+//   PairSum16  i16 lanes hold floor(32767 / (2 * 127 * largest code)) pair sums: ternary 64,
+//              quaternary 43, 3 bits 18, 4 bits 8, e2m1 (0..24) 5, 5 bits 4, 6 bits 2; chunks of so
+//              many are widened to i32
 //   Widened16  i32 lanes: pairs of products of at most 128 * 127
+//   super-group of 256: |innerScale| * |code - zero| * 127 * 256 is at most
+//              uint2, u4:  15 *  3 * 127 * 256 =   1,463,040
+//              int3,  i6:  32 *  4 * 127 * 256 =   4,161,536
+//              uint4, u6:  63 * 15 * 127 * 256 =  30,723,840
+//              uint5, u6:  63 * 31 * 127 * 256 =  63,495,936
+//              int6,  i8: 128 * 32 * 127 * 256 = 133,169,152
+//              and innerMinimum * |sum| at most 63 * 127 * 256 = 2,048,256, all far below 2^31;
+//              innerBound() checks it for what an encoding makes of it
 #include "compiler/Kernels/KernelBuilder.h"
 
 using namespace mlir;
@@ -25,17 +38,11 @@ namespace {
 
 constexpr int largestActivation = 127;
 
-int largestCode(CodeKind codes) {
-  switch (codes) {
-  case CodeKind::Ternary:
-    return 2;
-  case CodeKind::Quaternary:
-    return 3;
-  case CodeKind::Int4:
-    return 15;
-  default:
-    return 255;
-  }
+/// A bound of the integer sum over one super-group, as derived above.
+int64_t innerBound(const EncodingDesc &e) {
+  int64_t scale = int64_t(1) << (e.scaleBits() - (e.scale == ScaleType::I8 || e.scaleZero() != 0));
+  int64_t code = std::max(e.zero(), e.largestCode() - e.zero());
+  return scale * code * largestActivation * e.superSize;
 }
 
 class LinearBuilder {
@@ -44,7 +51,8 @@ public:
       : builder(builder), weight(weight), lane(builder.lane), part(builder.part),
         tile(builder.tile), row(builder.row), group(builder.group) {
     stages.parts = int(weight.parts);
-    stages.planes = int(weight.planes());
+    stages.planes = int(weight.shape.lowPlanes);
+    stages.splitCodes = weight.shape.highBits != 0;
     stages.sum = Func("sum");
   }
 
@@ -54,34 +62,77 @@ public:
 
 private:
   void chooseForm(bool hasSums);
+  void superSums(const ActValue &x);
   void dot4(const ActValue &x, const Expr &start);
   void dot4InPlace(const ActValue &x, const Expr &start);
   void pairSum16(const ActValue &x, const Expr &start);
   void widened16(const ActValue &x, const Expr &start);
 
-  Expr byte(const Expr &i, const Expr &line, const Expr &g) {
-    return weight.codes(i, lane, line, part, g, tile);
+  /// Where the group of a dot product lies: `group` counts outer groups.
+  CodePlace place() const { return {lane, inner, cell, part, group, tile}; }
+  /// The stored code of one plane as u8.
+  Expr stored(const Expr &i, const Expr &plane, const Expr &line) const {
+    return packedCode(weight, place(), i, plane, line);
   }
-  /// The code of one plane as u8, or as i8 where Dot4 takes signed codes.
-  Expr code(const Expr &i, const Expr &plane, const Expr &line, const Expr &g) {
-    int bits = int(weight.encoding.codeBits());
-    const bool isSigned = stages.form == DotForm::Dot4 && builder.target().dot4IsSigned;
-    if (bits == 8)
-      return isSigned ? Halide::reinterpret<int8_t>(byte(i, line, g))
-                      : byte(i, line, g) ^ Halide::cast<uint8_t>(0x80); // offset 128
-    Expr shifted = byte(i, line, g) >> Halide::cast<uint8_t>(plane * bits);
-    Expr unsignedCode = shifted & Halide::cast<uint8_t>((1 << bits) - 1);
-    return isSigned ? Halide::reinterpret<int8_t>(unsignedCode) : unsignedCode;
+  /// The multiplier of a code: the code itself or its value in the book, made unsigned by an offset
+  /// where it is signed (offset()); i8 where Dot4 takes signed codes, else u8.
+  Expr code(const Expr &i, const Expr &plane, const Expr &line) const {
+    Expr value = stored(i, plane, line);
+    llvm::ArrayRef<int8_t> book = weight.encoding.codeBook();
+    if (!book.empty())
+      value = lookUp(builder.target(), value, book, offset());
+    if (takesSigned())
+      return Halide::reinterpret<int8_t>(value);
+    return weight.encoding.codes == CodeKind::Int8 ? value ^ Halide::cast<uint8_t>(0x80) : value;
   }
-  Expr activation(const ActValue &x, const Expr &i, const Expr &plane, const Expr &line,
-                  const Expr &g) {
-    int groupSize = int(weight.encoding.groupSize);
-    return x.codes({g * groupSize + (line * stages.planes + plane) * 4 + i, 0, row});
+  bool takesSigned() const { return stages.form == DotForm::Dot4 && builder.target().dot4IsSigned; }
+  /// What code() is more than the code's value.
+  int offset() const {
+    bool hasSign = weight.encoding.codes == CodeKind::Int8 || !weight.encoding.codeBook().empty();
+    if (hasSign && (takesSigned() || stages.form == DotForm::Widened16))
+      return 0;
+    llvm::ArrayRef<int8_t> book = weight.encoding.codeBook();
+    if (!book.empty())
+      return -*std::min_element(book.begin(), book.end());
+    return weight.encoding.codes == CodeKind::Int8 ? 128 : weight.encoding.zero();
+  }
+  /// The largest value of code() as u8.
+  int largestMultiplier() const {
+    llvm::ArrayRef<int8_t> book = weight.encoding.codeBook();
+    return book.empty() ? weight.encoding.largestCode()
+                        : *std::max_element(book.begin(), book.end()) + offset();
+  }
+  bool codesAreMultipliers() const {
+    return weight.encoding.codes != CodeKind::TernaryB3 && weight.encoding.codeBook().empty() &&
+           !weight.shape.highBits;
+  }
+  Expr activation(const ActValue &x, const Expr &i, const Expr &plane, const Expr &line) const {
+    Expr quad = line * stages.planes + plane;
+    int quads = int(weight.encoding.groupSize) / 4;
+    if (stages.lines * stages.planes > quads) // the last quads of a base-3 line are no weights
+      quad = Halide::min(quad, quads - 1);
+    return x.codes({firstElement() + quad * 4 + i, 0, row});
+  }
+  /// The first element of the group.
+  Expr firstElement() const {
+    return group * int(weight.encoding.outerSize()) + cell * int(weight.shape.elements) +
+           inner * int(weight.encoding.groupSize);
+  }
+  /// The sum of the activations' codes over the group at `outer`, `cell`, `inner`.
+  Expr groupSum(const ActValue &x, const Expr &outer, const Expr &cell, const Expr &inner) const {
+    int size = int(x.activation.getSumSize()), groupSize = int(weight.encoding.groupSize);
+    Expr first = outer * (int(weight.encoding.outerSize()) / size) +
+                 cell * (int(weight.shape.elements) / size) + inner * (groupSize / size);
+    Expr sum = x.sums(first, row);
+    for (int i = 1; i < groupSize / size; ++i)
+      sum = sum + x.sums(first + i, row);
+    return sum;
   }
 
   KernelBuilder &builder;
   const WeightValue &weight;
   Var lane, part, tile, row, group;
+  Var cell{"cell"}, inner{"inner"}; ///< cell of an outer group, group of a cell
 };
 
 void LinearBuilder::floatSum(const FloatValue &x) {
@@ -95,35 +146,30 @@ void LinearBuilder::floatSum(const FloatValue &x) {
 
 void LinearBuilder::chooseForm(bool hasSums) {
   bool int8 = weight.encoding.codes == CodeKind::Int8;
+  stages.form = builder.target().hasDot4 ? DotForm::Dot4 : DotForm::PairSum16;
   // Signed codes become unsigned by an offset, which the activations' sums take out again. One row
   // is bound by memory, and there the wider form is faster (22 against 16 to 20 GB/s).
   if (int8 && !builder.target().dot4IsSigned &&
       (builder.rowRange().single() || !builder.target().hasDot4 || !hasSums))
     stages.form = DotForm::Widened16;
-  else
-    stages.form = builder.target().hasDot4 ? DotForm::Dot4 : DotForm::PairSum16;
+  // A pair of the book's products must fit i16.
+  if (!weight.encoding.codeBook().empty() && stages.form == DotForm::PairSum16 &&
+      2 * largestActivation * largestMultiplier() > INT16_MAX)
+    stages.form = DotForm::Widened16;
 }
 
 void LinearBuilder::groupedSum(const ActValue &x) {
+  const EncodingDesc &encoding = weight.encoding;
   unsigned sumSize = x.activation.getSumSize();
-  chooseForm(/*hasSums=*/sumSize != 0 && weight.encoding.groupSize % sumSize == 0);
-  stages.lines = int(weight.linesPerGroup());
-  int groupSize = int(weight.encoding.groupSize);
-  int zero = weight.encoding.zero();
-  if (weight.encoding.codes == CodeKind::Int8 && stages.form == DotForm::Dot4 &&
-      !builder.target().dot4IsSigned)
-    zero = 128;
+  chooseForm(/*hasSums=*/sumSize != 0 && encoding.groupSize % sumSize == 0);
+  stages.lines = int(weight.shape.linesPerGroup());
   Expr start = 0;
-  if (zero != 0) {
-    int sumsPerGroup = groupSize / int(x.activation.getSumSize());
-    for (int i = 0; i < sumsPerGroup; ++i)
-      start = start + x.sums(group * sumsPerGroup + i, row);
-    start = -zero * start;
-  }
+  if (offset() != 0)
+    start = -offset() * groupSum(x, group, cell, inner);
   stages.dot = Func("dot");
   switch (stages.form) {
   case DotForm::Dot4:
-    if (builder.rowRange().single() && stages.planes > 1 && !builder.target().dot4IsSigned)
+    if (builder.rowRange().single() && stages.planes > 1 && !takesSigned() && codesAreMultipliers())
       dot4InPlace(x, start);
     else
       dot4(x, start);
@@ -137,22 +183,53 @@ void LinearBuilder::groupedSum(const ActValue &x) {
   case DotForm::Float:
     llvm_unreachable("float weights have no groups");
   }
+  if (encoding.hasSuper())
+    superSums(x);
 
-  RDom g(0, int(weight.groups()), "g");
-  Expr term = Halide::cast<float>(stages.dot(lane, part, tile, row, g)) *
-              Halide::cast<float>(weight.scales(lane, part, g, tile));
+  RDom g(0, int(weight.outerGroups()), "g");
+  Expr dot = encoding.hasSuper() ? stages.superDot(lane, part, tile, row, g)
+                                 : stages.dot(lane, part, tile, row, 0, 0, g);
+  Expr term = Halide::cast<float>(dot) * floatScale(weight, weight.scales(lane, part, g, tile));
+  if (encoding.minimum) {
+    Expr minimum = floatScale(weight, weight.minimums(lane, part, g, tile));
+    if (encoding.hasSuper())
+      term = term - Halide::cast<float>(stages.minimumDot(lane, part, tile, row, g)) * minimum;
+    else
+      term = term + Halide::cast<float>(groupSum(x, g, 0, 0)) * minimum;
+  }
   if (unsigned activationGroup = x.activation.getGroupSize())
-    term = term * x.scales(g / (int(activationGroup) / groupSize), row);
+    term = term * x.scales(g / (int(activationGroup) / int(encoding.outerSize())), row);
   stages.sum(lane, part, tile, row) = 0.0f;
   stages.sum(lane, part, tile, row) += term;
   stages.sumOver = g.x;
 }
 
+// The integer sums over the groups of a super-group.
+void LinearBuilder::superSums(const ActValue &x) {
+  int cells = int(weight.cells()), groups = int(weight.shape.groups);
+  RDom s(0, groups, 0, cells, "s");
+  CodePlace at{lane, s.x, s.y, part, group, tile};
+  stages.superDot = Func("superDot");
+  stages.superDot(lane, part, tile, row, group) = 0;
+  stages.superDot(lane, part, tile, row, group) +=
+      innerScale(weight, at) * stages.dot(lane, part, tile, row, s.x, s.y, group);
+  stages.superDotOver = s;
+  if (!weight.encoding.minimum)
+    return;
+  RDom m(0, groups, 0, cells, "m");
+  CodePlace minimumAt{lane, m.x, m.y, part, group, tile};
+  stages.minimumDot = Func("minimumDot");
+  stages.minimumDot(lane, part, tile, row, group) = 0;
+  stages.minimumDot(lane, part, tile, row, group) +=
+      innerMinimum(weight, minimumAt) * groupSum(x, group, m.y, m.x);
+  stages.minimumDotOver = m;
+}
+
 void LinearBuilder::dot4(const ActValue &x, const Expr &start) {
-  RDom r(0, 4, 0, stages.planes, 0, int(weight.linesPerGroup()), "r");
-  stages.dot(lane, part, tile, row, group) = start;
-  stages.dot(lane, part, tile, row, group) += Halide::cast<int32_t>(
-      Halide::widening_mul(code(r.x, r.y, r.z, group), activation(x, r.x, r.y, r.z, group)));
+  RDom r(0, 4, 0, stages.planes, 0, stages.lines, "r");
+  stages.dot(lane, part, tile, row, inner, cell, group) = start;
+  stages.dot(lane, part, tile, row, inner, cell, group) += Halide::cast<int32_t>(
+      Halide::widening_mul(code(r.x, r.y, r.z), activation(x, r.x, r.y, r.z)));
   stages.dotOver = r;
 }
 
@@ -160,66 +237,71 @@ void LinearBuilder::dot4(const ActValue &x, const Expr &start) {
 void LinearBuilder::dot4InPlace(const ActValue &x, const Expr &start) {
   int bits = int(weight.encoding.codeBits()), mask = (1 << bits) - 1;
   Var plane("plane");
-  RDom r(0, 4, 0, int(weight.linesPerGroup()), "r");
+  RDom r(0, 4, 0, stages.lines, "r");
   Expr planeMask = Halide::cast<uint8_t>(Expr(mask) << (plane * bits));
+  Expr byte = weight.codes(r.x, lane, inner * stages.lines + r.y, cell, part, group, tile);
   stages.planeDot = Func("planeDot");
-  stages.planeDot(lane, plane, part, tile, row, group) = Halide::select(plane == 0, start, 0);
-  stages.planeDot(lane, plane, part, tile, row, group) +=
-      Halide::cast<int32_t>(Halide::widening_mul(byte(r.x, r.y, group) & planeMask,
-                                                 activation(x, r.x, plane, r.y, group)));
+  stages.planeDot(lane, plane, part, tile, row, inner, cell, group) =
+      Halide::select(plane == 0, start, 0);
+  stages.planeDot(lane, plane, part, tile, row, inner, cell, group) +=
+      Halide::cast<int32_t>(Halide::widening_mul(byte & planeMask, activation(x, r.x, plane, r.y)));
   stages.planeDotOver = r;
-  Expr total = stages.planeDot(lane, 0, part, tile, row, group);
+  Expr total = stages.planeDot(lane, 0, part, tile, row, inner, cell, group);
   for (int i = 1; i < stages.planes; ++i)
-    total = total + (stages.planeDot(lane, i, part, tile, row, group) >> (i * bits));
-  stages.dot(lane, part, tile, row, group) = total;
+    total = total + (stages.planeDot(lane, i, part, tile, row, inner, cell, group) >> (i * bits));
+  stages.dot(lane, part, tile, row, inner, cell, group) = total;
 }
 
 void LinearBuilder::pairSum16(const ActValue &x, const Expr &start) {
-  int pairBound = 2 * largestActivation * largestCode(weight.encoding.codes);
-  int additions = INT16_MAX / pairBound, lines = int(weight.linesPerGroup());
-  int chunkLines = lines;
-  while (chunkLines * stages.planes > additions || lines % chunkLines != 0)
+  int pairBound = 2 * largestActivation * largestMultiplier();
+  int additions = INT16_MAX / pairBound;
+  int chunkLines = stages.lines;
+  while (chunkLines > 1 &&
+         (chunkLines * stages.planes > additions || stages.lines % chunkLines != 0))
     --chunkLines;
+  assert(chunkLines * stages.planes <= additions && "pair sums overflow");
 
   Var half("half"), plane("plane"), line("line"), chunk("chunk");
   stages.product = Func("product");
   RDom pair(0, 2, "pair");
   Func &product = stages.product;
   Expr i = half * 2 + pair;
-  product(half, lane, plane, line, part, tile, row, group) = Halide::cast<int16_t>(0);
-  product(half, lane, plane, line, part, tile, row, group) = Halide::saturating_add(
-      product(half, lane, plane, line, part, tile, row, group),
-      Halide::widening_mul(code(i, plane, line, group), activation(x, i, plane, line, group)));
+  product(half, lane, plane, line, part, tile, row, inner, cell, group) = Halide::cast<int16_t>(0);
+  product(half, lane, plane, line, part, tile, row, inner, cell, group) = Halide::saturating_add(
+      product(half, lane, plane, line, part, tile, row, inner, cell, group),
+      Halide::widening_mul(code(i, plane, line), activation(x, i, plane, line)));
   stages.productOver = pair;
 
   stages.half = Func("half");
   RDom r(0, stages.planes, 0, chunkLines, "r");
-  stages.half(half, lane, part, tile, row, group, chunk) = Halide::cast<int16_t>(0);
-  stages.half(half, lane, part, tile, row, group, chunk) +=
-      product(half, lane, r.x, chunk * chunkLines + r.y, part, tile, row, group);
+  stages.half(half, lane, part, tile, row, inner, cell, group, chunk) = Halide::cast<int16_t>(0);
+  stages.half(half, lane, part, tile, row, inner, cell, group, chunk) +=
+      product(half, lane, r.x, chunk * chunkLines + r.y, part, tile, row, inner, cell, group);
   stages.halfOver = r;
 
-  RDom h(0, 2, 0, lines / chunkLines, "h");
-  stages.dot(lane, part, tile, row, group) = start;
-  stages.dot(lane, part, tile, row, group) +=
-      Halide::cast<int32_t>(stages.half(h.x, lane, part, tile, row, group, h.y));
+  RDom h(0, 2, 0, stages.lines / chunkLines, "h");
+  stages.dot(lane, part, tile, row, inner, cell, group) = start;
+  stages.dot(lane, part, tile, row, inner, cell, group) +=
+      Halide::cast<int32_t>(stages.half(h.x, lane, part, tile, row, inner, cell, group, h.y));
   stages.dotOver = h;
 }
 
 void LinearBuilder::widened16(const ActValue &x, const Expr &start) {
   Var half("half");
-  RDom r(0, 2, 0, int(weight.linesPerGroup()), "r");
+  RDom r(0, 2, 0, stages.planes, 0, stages.lines, "r");
   Expr i = half * 2 + r.x;
-  Expr w = Halide::cast<int16_t>(Halide::reinterpret<int8_t>(byte(i, r.y, group)));
-  Expr v = Halide::cast<int16_t>(activation(x, i, 0, r.y, group));
+  Expr value = weight.encoding.codes == CodeKind::Int8 ? stored(i, r.y, r.z) : code(i, r.y, r.z);
+  Expr w = Halide::cast<int16_t>(Halide::reinterpret<int8_t>(value));
+  Expr v = Halide::cast<int16_t>(activation(x, i, r.y, r.z));
   stages.half = Func("half");
-  stages.half(half, lane, part, tile, row, group) = 0;
-  stages.half(half, lane, part, tile, row, group) +=
+  stages.half(half, lane, part, tile, row, inner, cell, group) = 0;
+  stages.half(half, lane, part, tile, row, inner, cell, group) +=
       Halide::cast<int32_t>(w) * Halide::cast<int32_t>(v);
   stages.halfOver = r;
   RDom h(0, 2, "h");
-  stages.dot(lane, part, tile, row, group) = start;
-  stages.dot(lane, part, tile, row, group) += stages.half(h, lane, part, tile, row, group);
+  stages.dot(lane, part, tile, row, inner, cell, group) = start;
+  stages.dot(lane, part, tile, row, inner, cell, group) +=
+      stages.half(h, lane, part, tile, row, inner, cell, group);
   stages.dotOver = h;
 }
 
@@ -238,6 +320,9 @@ llvm::Error buildLinear(KernelBuilder &builder, LinearOp op) {
     return llvm::createStringError(
         "tern.linear: float weights take plain f32, integer codes take #tern.act; the weight is " +
         weight.encoding.str());
+  if (weight.encoding.hasSuper() && innerBound(weight.encoding) > INT32_MAX)
+    return llvm::createStringError("the integer sums of " + weight.encoding.str() +
+                                   " do not fit 32 bits");
   LinearBuilder linear(builder, weight);
   std::function<Expr(const Expr &)> rowScale;
   if (quantized) {

@@ -11,11 +11,12 @@ using Halide::Func;
 namespace tern {
 
 Func foldLanes(KernelBuilder &builder, Func partial, const std::string &name,
-               const std::function<Expr(Expr, Expr)> &combine, Func consumer, Halide::Var at) {
+               const std::function<Expr(Expr, Expr)> &combine, Func consumer, Halide::Var at,
+               int lanesBefore) {
   // partial has dimensions (lane, rest...); each step halves the lanes.
   std::vector<Halide::Var> rest = partial.args();
   rest.erase(rest.begin());
-  for (int lanes = int(rowPadding) / 2; lanes >= 1; lanes /= 2) {
+  for (int lanes = lanesBefore / 2; lanes >= 1; lanes /= 2) {
     Func folded(name + std::to_string(lanes));
     std::vector<Halide::Var> args = {builder.lane};
     args.insert(args.end(), rest.begin(), rest.end());

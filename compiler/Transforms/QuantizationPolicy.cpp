@@ -21,12 +21,27 @@ Expected<std::optional<EncodingDesc>> parsePolicyWord(StringRef word) {
     return Result(EncodingDesc{CodeKind::F16});
   if (word == "int8")
     return Result(EncodingDesc{CodeKind::Int8, 32, ScaleType::F16});
-  if (word == "int4" || word == "int4:g32")
-    return Result(EncodingDesc{CodeKind::Int4, 32, ScaleType::F16});
   if (word == "ternary")
     return Result(EncodingDesc{CodeKind::Ternary, 256, ScaleType::F16});
+  if (word == "ternary-b3")
+    return Result(EncodingDesc{CodeKind::TernaryB3, 256, ScaleType::F16});
+  if (word == "quaternary")
+    return Result(EncodingDesc{CodeKind::Quaternary, 256, ScaleType::F16});
+  StringRef rest = word;
+  if (rest.consume_front("int4")) {
+    EncodingDesc int4{CodeKind::Int4, 32, ScaleType::F16};
+    if (rest.consume_back(":min")) {
+      int4.codes = CodeKind::UInt4;
+      int4.minimum = true;
+    }
+    if (rest.empty() ||
+        (rest.consume_front(":g") && !rest.getAsInteger(10, int4.groupSize) &&
+         is_contained({32u, 64u, 128u, 256u}, int4.groupSize) && rest == utostr(int4.groupSize)))
+      return Result(int4);
+  }
   return createStringError("unknown quantization policy '" + word.str() +
-                           "'; known are keep, f32, f16, int8, int4, int4:g32, ternary");
+                           "'; known are keep, f32, f16, int8, int4, int4:gN, int4:gN:min (N = 32, "
+                           "64, 128, 256), ternary, ternary-b3, quaternary");
 }
 
 } // namespace

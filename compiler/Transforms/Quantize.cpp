@@ -18,13 +18,19 @@ using namespace tern;
 
 namespace {
 
-/// Groups of activations that meet codes of this encoding (0: the whole row).
-unsigned activationGroup(const EncodingDesc &weight, bool trainedPerToken) {
-  if (weight.codes == CodeKind::Ternary && trainedPerToken)
-    return 0;
-  if (weight.codes == CodeKind::Ternary || weight.codes == CodeKind::Quaternary)
-    return std::max(256u, weight.groupSize);
-  return std::max(32u, weight.groupSize);
+/// How activations that meet codes of this encoding are quantized: in the weight's outermost
+/// groups, so K-quants and ternary formats take them by 256 and most others by 32. Sums serve codes
+/// with a zero point or minimums and, on targets whose dot product takes unsigned codes, int8;
+/// K-quants share one form whatever their groups, so that matrices of several kinds read the same
+/// codes.
+ActivationAttr activationFor(MLIRContext *context, const EncodingDesc &weight,
+                             bool trainedPerToken) {
+  unsigned group = std::max(32u, weight.outerSize()), sums = weight.groupSize;
+  if (weight.hasSuper())
+    sums = 16;
+  if (weight.isTernary() && trainedPerToken)
+    group = 0;
+  return ActivationAttr::get(context, group, sums);
 }
 
 struct Quantize : tern::impl::TernQuantizeBase<Quantize> {
@@ -41,10 +47,11 @@ struct Quantize : tern::impl::TernQuantizeBase<Quantize> {
       std::optional<EncodingDesc> wanted = policyRules.encodingFor(weight.getSymName());
       if (!wanted)
         continue;
-      if (wanted->groupSize && type.getShape().back() % wanted->groupSize != 0)
+      if (wanted->groupSize && type.getShape().back() % wanted->outerSize() != 0)
         return weight.emitError() << "weight '" << weight.getSymName() << "' has rows of "
                                   << type.getShape().back()
-                                  << " elements, no multiple of the group of " << wanted->groupSize
+                                  << " elements, no multiple of the group of "
+                                  << wanted->outerSize()
                                   << " that its quantization policy asks for; add '"
                                   << weight.getSymName()
                                   << "=keep' or another policy for it to --quantize";
@@ -65,11 +72,7 @@ struct Quantize : tern::impl::TernQuantizeBase<Quantize> {
       return;
     Value x = linear.getX();
     auto xType = cast<RankedTensorType>(x.getType());
-    EncodingDesc desc = encoding.desc();
-    // Sums serve codes with a zero point and, on targets whose dot product takes unsigned codes,
-    // int8.
-    auto activation =
-        ActivationAttr::get(&getContext(), activationGroup(desc, trainedPerToken), desc.groupSize);
+    ActivationAttr activation = activationFor(&getContext(), encoding.desc(), trainedPerToken);
     Value &quantized = encoded[{x, activation}];
     if (!quantized) {
       OpBuilder builder(linear);

@@ -20,6 +20,7 @@ static TargetInfo dotProduct() {
   target.vectorRegisters = 32;
   target.hasDot4 = true;
   target.dot4IsSigned = true;
+  target.byteShuffle = 16; // tbl
   return target;
 }
 

@@ -68,6 +68,7 @@ private:
     if (lines <= 8)
       stage.unroll(line);
   }
+  LoopLevel superGroup(LinearStages &s, const LoopLevel &oneSuperGroup);
   void dot4(LinearStages &s, const LoopLevel &oneGroup);
   void pairSum16(LinearStages &s, const LoopLevel &oneGroup);
   void widened16(LinearStages &s, const LoopLevel &oneGroup);
@@ -141,6 +142,8 @@ void Schedule::linear(LinearStages &s) {
   s.sum.update().unroll(part);
 
   LoopLevel oneGroup(s.sum, part);
+  if (s.superDot.defined())
+    oneGroup = superGroup(s, oneGroup);
   switch (s.form) {
   case DotForm::Float:
     return;
@@ -151,6 +154,21 @@ void Schedule::linear(LinearStages &s) {
   case DotForm::Widened16:
     return widened16(s, oneGroup);
   }
+}
+
+// The groups of a cell are unrolled, so that where their scales lie in a byte is constant. Returns
+// the level at which one group is computed.
+LoopLevel Schedule::superGroup(LinearStages &s, const LoopLevel &oneSuperGroup) {
+  auto sumOverGroups = [&](Func f, const Halide::RDom &over) {
+    f.compute_at(oneSuperGroup);
+    overLanes(Halide::Stage(f), floatLanes, {}, {row});
+    overLanes(f.update(), floatLanes, {}, {row, over.x, over.y});
+    f.update().unroll(over.x);
+  };
+  sumOverGroups(s.superDot, s.superDotOver);
+  if (s.minimumDot.defined())
+    sumOverGroups(s.minimumDot, s.minimumDotOver);
+  return LoopLevel(s.superDot, s.superDotOver.x);
 }
 
 void Schedule::dot4(LinearStages &s, const LoopLevel &oneGroup) {
@@ -178,6 +196,9 @@ void Schedule::pairSum16(LinearStages &s, const LoopLevel &oneGroup) {
   s.dot.compute_at(oneGroup);
   overLanes(Halide::Stage(s.dot), floatLanes, {}, {row});
   overLanes(s.dot.update().atomic(), floatLanes, {s.dotOver.x}, {row, chunk});
+  // Where the high bits of a code lie follows from its line.
+  if (s.splitCodes)
+    s.dot.update().unroll(chunk);
   s.half.compute_at(s.dot, chunk);
   overLanes(Halide::Stage(s.half), floatLanes, {half}, {row});
   overLanes(s.half.update(), floatLanes, {half}, {row, plane, line});
@@ -197,7 +218,9 @@ void Schedule::widened16(LinearStages &s, const LoopLevel &oneGroup) {
   overLanes(s.dot.update().atomic(), floatLanes, {s.dotOver.x}, {row});
   s.half.compute_at(oneGroup);
   overLanes(Halide::Stage(s.half), floatLanes / 2, {half}, {row});
-  overLanes(s.half.update().atomic(), floatLanes / 2, {s.halfOver.x, half}, {row, s.halfOver.y});
+  overLanes(s.half.update().atomic(), floatLanes / 2, {s.halfOver.x, half},
+            {row, s.halfOver.y, s.halfOver.z});
+  s.half.update().unroll(s.halfOver.y);
 }
 
 } // namespace

@@ -38,7 +38,7 @@ TargetInfo avx2() {
   target.features = {"sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "avx",
                      "avx2", "bmi",   "bmi2",   "fma",    "f16c"};
   target.halideTarget = "x86-64-linux-sse41-avx-avx2-fma-f16c";
-  target.vectorBytes = 32;
+  target.vectorBytes = target.byteShuffle = 32;
   target.hasRounding = true;
   target.hasFusedMultiplyAdd = true;
   return target;
@@ -66,7 +66,7 @@ TargetInfo avx512Vnni() {
        {"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl", "avx512vnni"})
     target.features.push_back(feature);
   target.halideTarget = halideZen4;
-  target.vectorBytes = 64;
+  target.vectorBytes = target.byteShuffle = 64;
   target.vectorRegisters = 32;
   target.hasDot4 = true;
   return target;

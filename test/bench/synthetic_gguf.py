@@ -41,7 +41,32 @@ class Shape:
 
 
 SHAPES = {"tinyllama-1.1b": Shape(2048, 5632, 22, 32, 4, 32000, 2048)}
-TYPES = {"tq2_0": Type.TQ2_0, "q4_0": Type.Q4_0, "q8_0": Type.Q8_0}
+TYPES = {
+    "tq2_0": Type.TQ2_0,
+    "tq1_0": Type.TQ1_0,
+    "q4_0": Type.Q4_0,
+    "q8_0": Type.Q8_0,
+    "q2_k": Type.Q2_K,
+    "q3_k": Type.Q3_K,
+    "q4_k": Type.Q4_K,
+    "q5_k": Type.Q5_K,
+    "q6_k": Type.Q6_K,
+    "iq4_nl": Type.IQ4_NL,
+    "mxfp4": Type.MXFP4,
+}
+# Where the f16 scales of a block lie, and the deviation of a random block under scales of 1.
+SCALES = {
+    Type.TQ2_0: ([64], math.sqrt(2 / 3)),
+    Type.TQ1_0: ([52], math.sqrt(2 / 3)),
+    Type.Q4_0: ([0], 4.6),
+    Type.Q8_0: ([0], 74.0),
+    Type.Q2_K: ([80, 82], 14.0),
+    Type.Q3_K: ([108], 42.0),
+    Type.Q4_K: ([0, 2], 320.0),
+    Type.Q5_K: ([0, 2], 660.0),
+    Type.Q6_K: ([208], 1370.0),
+    Type.IQ4_NL: ([0], 70.0),
+}
 
 
 def matrices(shape: Shape, kind: Type) -> Iterator[tuple[str, int, int, Type]]:
@@ -71,16 +96,16 @@ def random_blocks(random: np.random.Generator, rows: int, columns: int, kind: Ty
     """Packed rows: random codes, and scales that keep the variance of what passes through."""
     elements, size = gguf.GGML_QUANT_SIZES[kind]
     blocks = random.integers(0, 256, (rows, columns // elements, size), np.uint8)
-    if kind == Type.TQ2_0:  # 64 bytes of codes 0, 1, 2 in two bits each, then the scale
+    if kind == Type.TQ2_0:  # 64 bytes of codes 0, 1, 2 in two bits each
         codes = random.integers(0, 3, (4, rows, columns // elements, 64), np.uint8)
         blocks[..., :64] = codes[0] | codes[1] << 2 | codes[2] << 4 | codes[3] << 6
-        deviation, scale_at = math.sqrt(2 / 3), 64
-    elif kind == Type.Q4_0:  # the scale, then codes 0 to 15 that stand for -8 to 7
-        deviation, scale_at = 4.6, 0
-    else:  # Q8_0: the scale, then signed bytes
-        deviation, scale_at = 74.0, 0
+    if kind == Type.MXFP4:  # a power of two, then codes of deviation 5
+        blocks[..., 0] = 127 - round(math.log2(2.5 * math.sqrt(columns)))
+        return blocks.reshape(rows, -1)
+    places, deviation = SCALES[kind]
     scale = np.float16(1 / (deviation * math.sqrt(columns)))
-    blocks[..., scale_at : scale_at + 2] = np.frombuffer(scale.tobytes(), np.uint8)
+    for place in places:
+        blocks[..., place : place + 2] = np.frombuffer(scale.tobytes(), np.uint8)
     return blocks.reshape(rows, -1)
 
 

@@ -19,6 +19,7 @@ import gguf
 import numpy as np
 import torch
 from families import FAMILIES, Family, keep
+from ggml import ggml_dequantize, ggml_quantize
 from gguf import GGMLQuantizationType as Type
 from gguf.quants import dequantize, quantize
 from reference_tokenizers import byte_level
@@ -189,12 +190,24 @@ def llama3_rope_factors(parameters: dict[str, Any], head_size: int) -> np.ndarra
     return np.array(factors, np.float32)
 
 
+# What the gguf package cannot encode.
+GGML_ENCODED = (Type.Q2_K, Type.Q3_K, Type.Q4_K, Type.Q5_K, Type.Q6_K, Type.Q8_K, Type.IQ4_NL)
+
+
+def decode_tensor(data: np.ndarray, kind: Type, shape: tuple[int, ...]) -> np.ndarray:
+    if kind == Type.Q8_K:  # nor decode
+        return ggml_dequantize(data.tobytes(), kind, math.prod(shape)).reshape(shape)
+    return np.asarray(dequantize(data, kind), np.float32).reshape(shape)
+
+
 def encode_tensor(values: np.ndarray, kind: Type, codes_of_two: bool) -> np.ndarray:
     """Bytes (or floats) as GGUFWriter wants them."""
     if kind == Type.F32:
         return values
     if kind == Type.F16:
         return values.astype(np.float16)
+    if kind in GGML_ENCODED:
+        return np.frombuffer(ggml_quantize(values, kind), np.uint8).reshape(values.shape[0], -1)
     data = quantize(values, kind)
     if kind == Type.TQ2_0 and codes_of_two:
         data = data.copy()
@@ -301,7 +314,7 @@ def build(spec: ModelSpec, folder: Path) -> BuiltModel:
             continue  # PyTorch holds these values, in its own order
         if spec.traits.convert is not keep:
             raise ValueError(f"{spec.name}: tensors that the converter changes are stored as F32 only")
-        decoded = np.asarray(dequantize(data, kind), np.float32).reshape(values.shape)
+        decoded = decode_tensor(data, kind, values.shape)
         with torch.no_grad():
             parameters[name].copy_(torch.from_numpy(from_interleaved_pairs(decoded, heads) if heads else decoded))
     for target, values in spec.traits.tensors(model.config).items():

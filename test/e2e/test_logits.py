@@ -105,6 +105,24 @@ QUANTIZED_SPECS = [
         ),
     ),
 ]
+K_QUANTS = ModelSpec("q4_k", hidden=256, feed_forward=512, heads=8, head_size=64, matrix_type=Type.Q4_K)
+QUANTIZED_SPECS += [
+    replace(BLOCKS, name="q4_1", matrix_type=Type.Q4_1),
+    replace(BLOCKS, name="q5_0", matrix_type=Type.Q5_0, tied=True),
+    replace(BLOCKS, name="q5_1", matrix_type=Type.Q5_1),
+    replace(BLOCKS, name="iq4_nl", matrix_type=Type.IQ4_NL, tied=True),
+    replace(BLOCKS, name="mxfp4", matrix_type=Type.MXFP4),
+    K_QUANTS,
+    replace(K_QUANTS, name="q2_k", matrix_type=Type.Q2_K, tied=True),
+    replace(K_QUANTS, name="q3_k", matrix_type=Type.Q3_K),
+    replace(K_QUANTS, name="q5_k", matrix_type=Type.Q5_K, tied=True),
+    replace(K_QUANTS, name="q6_k", matrix_type=Type.Q6_K),
+    replace(  # as the usual Q4_K_M
+        K_QUANTS, name="q4_k-mixed", other_types=(("attn_v", Type.Q6_K), ("ffn_down", Type.Q6_K), ("output", Type.Q6_K))
+    ),
+    replace(TERNARY, name="tq1_0", matrix_type=Type.TQ1_0),
+    replace(TERNARY, name="tq1_0-tied", matrix_type=Type.TQ1_0, tied=True, other_types=()),
+]
 TOKENS = 70  # more than a batch of 64, no multiple of anything
 
 
@@ -134,6 +152,14 @@ def test_quantized_matches_pytorch_on_dequantized_weights(
 ) -> None:
     model = build_model(spec)
     tokens = random_tokens(TOKENS, spec.vocabulary)
+    actual = tern_logits(compile_gguf(model.path), tokens, tmp_path)
+    assert lowest_cosine(actual, torch_logits(model, tokens)) >= 0.999
+
+
+def test_q8_k_matches_pytorch(build_model: BuildModel, compile_gguf: Compile, tmp_path: Path) -> None:
+    """llama.cpp multiplies activations of this type, but no weights."""
+    model = build_model(replace(K_QUANTS, name="q8_k", matrix_type=Type.Q8_K))
+    tokens = random_tokens(TOKENS, model.spec.vocabulary)
     actual = tern_logits(compile_gguf(model.path), tokens, tmp_path)
     assert lowest_cosine(actual, torch_logits(model, tokens)) >= 0.999
 
@@ -210,13 +236,31 @@ def test_quantize_to_int4_is_about_as_good_as_q4_0(
     assert 1 - actual <= 1.3 * (1 - q4_0), f"1 - cosine: int4 {1 - actual:.4f}, Q4_0 {1 - q4_0:.4f}"
 
 
+def test_quantize_int4_groups_and_minimums(build_model: BuildModel, compile_gguf: Compile, tmp_path: Path) -> None:
+    """Groups a quarter of the size come nearer to the float model."""
+    model = build_model(replace(K_QUANTS, name="quantize-groups", matrix_type=Type.F32))
+    tokens = random_tokens(TOKENS, model.spec.vocabulary)
+    expected = torch_logits(model, tokens)
+
+    def error(policy: str, encoding: str) -> float:
+        artifact = compile_gguf(model.path, f"--quantize={policy}")
+        tensors = json.loads(succeed("tern", "inspect", artifact, "--json").text)["tensors"]
+        assert encoding in {tensor["encoding"] for tensor in tensors}
+        return 1 - lowest_cosine(tern_logits(artifact, tokens, tmp_path), expected)
+
+    fine, coarse = error("int4:g32:min", "uint4:g32:f16:min"), error("int4:g128:min", "uint4:g128:f16:min")
+    assert fine < coarse < 0.1
+    assert error("int4:g64", "int4:g64:f16") < 0.1
+
+
+@pytest.mark.parametrize("encoding", ["ternary", "ternary-b3", "quaternary"])
 def test_quantize_to_ternary_keeps_a_ternary_model(
-    build_model: BuildModel, compile_gguf: Compile, tmp_path: Path
+    encoding: str, build_model: BuildModel, compile_gguf: Compile, tmp_path: Path
 ) -> None:
     """The same values as the TQ2_0 file of this model, held in F32."""
     model = build_model(replace(TERNARY, name="ternary-in-f32", matrix_type=Type.F32))
     tokens = random_tokens(TOKENS, model.spec.vocabulary)
-    policy = "--quantize=blk.*=ternary"
+    policy = f"--quantize=blk.*={encoding}"
     actual = tern_logits(compile_gguf(model.path, policy), tokens, tmp_path)
     assert lowest_cosine(actual, torch_logits(model, tokens)) >= 0.999
 

@@ -37,16 +37,21 @@ class Tern_Type<string name, string typeMnemonic> : TypeDef<Tern_Dialect, name> 
 def Tern_EncodingAttr : Tern_Attr<"Encoding", "enc"> {
   let summary = "how a weight's elements are stored: codes, groups, scales and the target layout";
   let description = [{
-    value = scale(group) * (code - zero); the table is in `compiler/Encoding/Encoding.h`. The layout
-    is set by `tern-choose-layouts`; without one the weight lies as its source has it.
+    value = scale(group) * (code - zero), or + minimum(group) with `min`; the scales of the groups of a
+    `super` group may be integers under a scale of their own (`super_scale`). Codes, scale types and the
+    formulas are in `compiler/Encoding/Encoding.h`. The layout is set by `tern-choose-layouts`; without one the
+    weight lies as its source has it.
 
     ```mlir
     tensor<5632x2048xf32, #tern.enc<ternary, group = 256, scale = f16>>
     tensor<5632x2048xf32, #tern.enc<ternary, group = 256, scale = f16, layout = "rows32">>
+    tensor<5632x2048xf32, #tern.enc<uint4, group = 32, scale = f16, min>>
+    tensor<5632x2048xf32, #tern.enc<uint4, group = 32, scale = u6, min, super = 256, super_scale = f16>>
     tensor<32000x2048xf32, #tern.enc<f16>>
     ```
   }];
   let parameters = (ins "::tern::CodeKind":$codes, "unsigned":$groupSize, "::tern::ScaleType":$scale,
+                        "bool":$minimum, "unsigned":$superSize, "::tern::ScaleType":$superScale,
                         OptionalParameter<"::mlir::StringAttr">:$layout);
   let hasCustomAssemblyFormat = 1;
   let genVerifyDecl = 1;

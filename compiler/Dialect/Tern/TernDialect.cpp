@@ -52,66 +52,90 @@ void TernDialect::initialize() {
 
 //===-- #tern.enc -----------------------------------------------------------------------------===//
 
-EncodingDesc EncodingAttr::desc() const { return {getCodes(), getGroupSize(), getScale()}; }
+EncodingDesc EncodingAttr::desc() const {
+  return {getCodes(), getGroupSize(), getScale(), getMinimum(), getSuperSize(), getSuperScale()};
+}
 
 EncodingAttr EncodingAttr::get(MLIRContext *context, const EncodingDesc &desc, StringAttr layout) {
-  return get(context, desc.codes, desc.groupSize, desc.scale, layout);
+  return get(context, desc.codes, desc.groupSize, desc.scale, desc.minimum, desc.superSize,
+             desc.superScale, layout);
 }
 
 LogicalResult EncodingAttr::verify(function_ref<InFlightDiagnostic()> emitError, CodeKind codes,
-                                   unsigned groupSize, ScaleType scale, StringAttr layout) {
-  bool isFloat = EncodingDesc{codes}.isFloat();
-  if (isFloat && (groupSize != 0 || scale != ScaleType::None))
-    return emitError() << "float codes '" << spelling(codes) << "' take neither group nor scale";
-  if (!isFloat && (groupSize == 0 || groupSize % 32 != 0))
-    return emitError() << "codes '" << spelling(codes)
-                       << "' need a group that is a multiple of 32, got " << groupSize;
-  if (!isFloat && scale == ScaleType::None)
-    return emitError() << "codes '" << spelling(codes) << "' need a scale type (f16 or f32)";
+                                   unsigned groupSize, ScaleType scale, bool minimum,
+                                   unsigned superSize, ScaleType superScale, StringAttr layout) {
+  std::string problem =
+      EncodingDesc{codes, groupSize, scale, minimum, superSize, superScale}.problem();
+  return problem.empty() ? success() : LogicalResult(emitError() << problem);
+}
+
+/// A scale type's name.
+static ParseResult parseScale(AsmParser &parser, ScaleType &type) {
+  StringRef name;
+  SMLoc location = parser.getCurrentLocation();
+  if (parser.parseKeyword(&name))
+    return failure();
+  std::optional<ScaleType> parsed = parseScaleType(name);
+  if (!parsed)
+    return parser.emitError(location, "unknown scale type '") << name << "'";
+  type = *parsed;
   return success();
 }
 
-/// `<` codes (`, group = N`)? (`, scale = TYPE`)? (`, layout = "ID"`)? `>`
+/// `<` codes (`, group = N`)? (`, scale = TYPE`)? (`, min`)? (`, super = N`)?
+/// (`, super_scale = TYPE`)? (`, layout = "ID"`)? `>`
 Attribute EncodingAttr::parse(AsmParser &parser, Type) {
   StringRef keyword;
   SMLoc location = parser.getCurrentLocation();
   if (parser.parseLess() || parser.parseKeyword(&keyword))
     return {};
-  std::optional<CodeKind> codes = parseCodeKind(keyword);
+  // "ternary-b3" is two tokens and a number: a keyword, a minus and a keyword.
+  std::string name = keyword.str();
+  if (succeeded(parser.parseOptionalMinus())) {
+    if (parser.parseKeyword(&keyword))
+      return {};
+    name += "-" + keyword.str();
+  }
+  std::optional<CodeKind> codes = parseCodeKind(name);
   if (!codes)
     return parser.emitError(location, "unknown codes '")
-               << keyword << "'; known are f32, f16, bf16, ternary, quaternary, int4, int8",
+               << name << "'; known are " << knownCodeKinds(),
            Attribute();
-  unsigned groupSize = 0;
-  ScaleType scale = ScaleType::None;
+  EncodingDesc desc{*codes};
   StringAttr layout;
   while (succeeded(parser.parseOptionalComma())) {
     location = parser.getCurrentLocation();
-    if (parser.parseKeyword(&keyword) || parser.parseEqual())
+    if (parser.parseKeyword(&keyword))
       return {};
-    if (keyword == "group") {
-      if (parser.parseInteger(groupSize))
-        return {};
-    } else if (keyword == "scale") {
-      StringRef name;
-      if (parser.parseKeyword(&name))
-        return {};
-      std::optional<ScaleType> parsed = parseScaleType(name);
-      if (!parsed)
-        return parser.emitError(location, "unknown scale type '") << name << "'", Attribute();
-      scale = *parsed;
-    } else if (keyword == "layout") {
-      if (parser.parseAttribute(layout))
-        return {};
-    } else {
-      return parser.emitError(location, "expected group, scale or layout, got '") << keyword << "'",
-             Attribute();
+    if (keyword == "min") {
+      desc.minimum = true;
+      continue;
     }
+    if (parser.parseEqual())
+      return {};
+    ParseResult parsed = success();
+    if (keyword == "group")
+      parsed = parser.parseInteger(desc.groupSize);
+    else if (keyword == "scale")
+      parsed = parseScale(parser, desc.scale);
+    else if (keyword == "super")
+      parsed = parser.parseInteger(desc.superSize);
+    else if (keyword == "super_scale")
+      parsed = parseScale(parser, desc.superScale);
+    else if (keyword == "layout")
+      parsed = parser.parseAttribute(layout);
+    else
+      parsed = parser.emitError(location,
+                                "expected group, scale, min, super, super_scale or layout, got '")
+               << keyword << "'";
+    if (parsed)
+      return {};
   }
   if (parser.parseGreater())
     return {};
-  return getChecked([&] { return parser.emitError(location); }, parser.getContext(), *codes,
-                    groupSize, scale, layout);
+  return getChecked([&] { return parser.emitError(location); }, parser.getContext(), desc.codes,
+                    desc.groupSize, desc.scale, desc.minimum, desc.superSize, desc.superScale,
+                    layout);
 }
 
 void EncodingAttr::print(AsmPrinter &printer) const {
@@ -120,6 +144,12 @@ void EncodingAttr::print(AsmPrinter &printer) const {
     printer << ", group = " << getGroupSize();
   if (getScale() != ScaleType::None)
     printer << ", scale = " << spelling(getScale());
+  if (getMinimum())
+    printer << ", min";
+  if (getSuperSize())
+    printer << ", super = " << getSuperSize();
+  if (getSuperScale() != ScaleType::None)
+    printer << ", super_scale = " << spelling(getSuperScale());
   if (getLayout())
     printer << ", layout = " << getLayout();
   printer << '>';

@@ -76,7 +76,7 @@ LogicalResult WeightOp::verify() {
                            << expected << ", got " << type;
   }
   if (auto encoding = dyn_cast_if_present<EncodingAttr>(type.getEncoding())) {
-    unsigned group = encoding.getGroupSize();
+    unsigned group = encoding.desc().outerSize();
     if (group && type.getRank() == 0)
       return emitOpError() << "a scalar has no groups, got " << type;
     if (group && type.getShape().back() % group != 0)
@@ -162,16 +162,19 @@ LogicalResult LinearOp::verify() {
     return requirePlainF32(*this, "x", x);
   if (!encoding || encoding.desc().isFloat())
     return emitOpError() << "quantized x needs an integer-coded weight, got " << weight;
-  unsigned group = encoding.getGroupSize();
+  EncodingDesc desc = encoding.desc();
+  unsigned group = desc.outerSize(), sums = activation.getSumSize();
   if (activation.getGroupSize() % group != 0 && group % activation.getGroupSize() != 0)
     return emitOpError() << "activation group " << activation.getGroupSize() << " and weight group "
                          << group << " do not nest";
   if (activation.getGroupSize() && activation.getGroupSize() < group)
     return emitOpError() << "activation group " << activation.getGroupSize()
                          << " is smaller than the weight's " << group;
-  if (encoding.desc().zero() != 0 && activation.getSumSize() != group)
-    return emitOpError() << "codes with a zero point need sums over " << group
-                         << " elements, x has sums = " << activation.getSumSize();
+  bool offset = desc.zero() != 0 || !desc.codeBook().empty();
+  if ((offset || desc.minimum) && (sums == 0 || desc.groupSize % sums != 0))
+    return emitOpError() << "codes with " << (desc.minimum ? "minimums" : "a zero point")
+                         << " need sums over " << desc.groupSize
+                         << " elements, x has sums = " << sums;
   return success();
 }
 

@@ -15,7 +15,7 @@ static constexpr TensorType types[] = {
     {26, "i32", 1, 4},        {27, "i64", 1, 8},        {28, "f64", 1, 8},
     {29, "iq1_m", 256, 56},   {30, "bf16", 1, 2},       {34, "tq1_0", 256, 54},
     {35, "tq2_0", 256, 66},   {39, "mxfp4", 32, 17},    {40, "nvfp4", 64, 36},
-    {41, "q1_0", 128, 18},
+    {41, "q1_0", 128, 18},    {42, "q2_0", 64, 18},
 };
 
 std::span<const TensorType> tensorTypes() { return types; }

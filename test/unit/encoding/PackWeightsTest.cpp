@@ -1,6 +1,7 @@
 // Packed bytes against a reader written from the layout's description alone.
 #include "compiler/Encoding/PackWeights.h"
 #include "compiler/Encoding/HalfFloat.h"
+#include "test/unit/encoding/PackedView.h"
 #include "llvm/Support/Endian.h"
 #include "gtest/gtest.h"
 #include <bit>
@@ -24,16 +25,7 @@ float valueAt(const PackedMatrix &m, const std::vector<uint8_t> &packed, unsigne
     uint16_t bits = read16le(tile + 2 * element);
     return e.codes == CodeKind::F16 ? halfToFloat(bits) : bfloat16ToFloat(bits);
   }
-  unsigned planes = 8 / e.codeBits();
-  uint64_t g = k / e.groupSize, inGroup = k % e.groupSize;
-  uint64_t i = inGroup % 4, plane = inGroup / 4 % planes, line = inGroup / 4 / planes;
-  const uint8_t *group = tile + (g * parts + part) * m.layout.groupBytes(e);
-  float scale = e.scale == ScaleType::F16 ? halfToFloat(read16le(group + 2 * r))
-                                          : std::bit_cast<float>(read32le(group + 4 * r));
-  const uint8_t *lines = group + lanes * e.scaleBytes();
-  unsigned byte = lines[(line * lanes + r) * 4 + i];
-  unsigned code = byte >> (plane * e.codeBits()) & ((1u << e.codeBits()) - 1);
-  return scale * (e.codes == CodeKind::Int8 ? float(int8_t(code)) : float(int(code) - e.zero()));
+  return PackedView(e, m.k, parts, const_cast<uint8_t *>(packed.data())).value(part, row, k);
 }
 
 struct Source {
@@ -62,15 +54,24 @@ Source randomSource(llvm::StringRef name, uint64_t rows, uint64_t k, unsigned se
     encodeRow(format, values.data(), values.size(), source.bytes.data());
     return source;
   }
+  const EncodingDesc &e = format.encoding;
   uint8_t codes[maxBlockElements];
-  uint32_t scales[maxGroupsPerBlock];
+  GroupScale scales[maxGroupsPerBlock];
+  auto floatBits = [&](ScaleType type) -> uint32_t {
+    return type == ScaleType::E8M0 ? 100 + random() % 50
+                                   : scaleToBits(type, float(1 + random() % 1000) / 4096);
+  };
   for (size_t at = 0; at < source.bytes.size(); at += format.blockBytes) {
-    unsigned range =
-        format.encoding.codeBits() == 2 ? largestCode + 1 : 1u << format.encoding.codeBits();
+    unsigned range = e.codes == CodeKind::Ternary ? largestCode + 1 : unsigned(e.largestCode()) + 1;
     for (unsigned i = 0; i < format.blockElements; ++i)
       codes[i] = uint8_t(random() % range);
+    uint32_t superScale = floatBits(ScaleType::F16), superMinimum = floatBits(ScaleType::F16);
     for (unsigned g = 0; g < format.groupsPerBlock(); ++g)
-      scales[g] = floatToHalf(float(1 + random() % 1000) / 4096);
+      if (e.hasSuper())
+        scales[g] = {uint32_t(random() % (1u << e.scaleBits())),
+                     uint32_t(random() % (1u << e.scaleBits())), superScale, superMinimum};
+      else
+        scales[g] = {floatBits(e.scale), floatBits(e.scale)};
     format.pack({codes, scales}, source.bytes.data() + at);
   }
   return source;
@@ -110,7 +111,7 @@ TEST(PackWeights, FloatColumnsNeedNotBeAMultipleOfAnything) {
 }
 
 TEST(PackWeights, ScalesWidenToF32WithoutAChange) {
-  for (const char *name : {"q8_0", "q4_0", "tq2_0"}) {
+  for (const char *name : {"q8_0", "q4_0", "tq2_0", "q5_1", "tq1_0"}) {
     Source source = randomSource(name, 40, 512, 3);
     EncodingDesc wide = source.format->encoding;
     wide.scale = ScaleType::F32;
@@ -124,12 +125,17 @@ TEST(PackWeights, QuaternaryHoldsCode3) {
   expectExact(source, {CodeKind::Quaternary, 256, ScaleType::F16});
 }
 
+TEST(PackWeights, TernaryMovesBetweenTwoBitsAndBase3) {
+  for (auto [name, codes] : {std::pair{"tq2_0", CodeKind::TernaryB3}, {"tq1_0", CodeKind::Ternary}})
+    expectExact(randomSource(name, 33, 512, 15), {codes, 256, ScaleType::F16});
+}
+
 TEST(PackWeights, TernaryNeverHoldsCode3) {
   Source source = randomSource("tq2_0", 32, 512, 5, 3);
   PackedMatrix m{{}, source.format->encoding, 32, 512, {{source.view()}}};
   std::vector<uint8_t> packed = pack(m);
   for (uint64_t group = 0; group < 2; ++group) {
-    const uint8_t *lines = packed.data() + group * m.layout.groupBytes(m.encoding) + 64;
+    const uint8_t *lines = packed.data() + group * m.layout.outerBytes(m.encoding) + 64;
     for (unsigned i = 0; i < 2048; ++i)
       ASSERT_EQ(lines[i] & lines[i] >> 1 & 0x55, 0);
   }
@@ -163,7 +169,8 @@ TEST(PackWeights, ConcatenatedSourcesShareTiles) {
 }
 
 TEST(PackWeights, StackedPartsAreInterleaved) {
-  for (const char *name : {"tq2_0", "q4_0", "q8_0", "f16", "f32"}) {
+  for (const char *name :
+       {"tq2_0", "q4_0", "q8_0", "f16", "f32", "q5_1", "q4_k", "q6_k", "q3_k", "tq1_0"}) {
     Source a = randomSource(name, 33, 256, 9), b = randomSource(name, 33, 256, 10);
     PackedMatrix m{{}, a.format->encoding, 33, 256, {{a.view()}, {b.view()}}};
     std::vector<uint8_t> packed = pack(m);
@@ -179,7 +186,9 @@ TEST(PackWeights, RequantizedValuesAreThoseOfEncodeGroup) {
   Source source = randomSource("f16", 34, 512, 11);
   for (EncodingDesc encoding : {EncodingDesc{CodeKind::Int8, 32, ScaleType::F16},
                                 EncodingDesc{CodeKind::Int4, 64, ScaleType::F16},
+                                EncodingDesc{CodeKind::UInt4, 128, ScaleType::F16, true},
                                 EncodingDesc{CodeKind::Ternary, 256, ScaleType::F32},
+                                EncodingDesc{CodeKind::TernaryB3, 256, ScaleType::F16},
                                 EncodingDesc{CodeKind::Quaternary, 128, ScaleType::F32}}) {
     PackedMatrix m{{}, encoding, 34, 512, {{source.view()}}};
     std::vector<uint8_t> packed = pack(m), codes(encoding.groupSize);
@@ -187,7 +196,7 @@ TEST(PackWeights, RequantizedValuesAreThoseOfEncodeGroup) {
     for (uint64_t r = 0; r < 34; ++r) {
       std::vector<float> values = source.row(r);
       for (uint64_t k = 0; k < 512; k += encoding.groupSize) {
-        uint32_t scale = encodeGroup(encoding, GroupFit::Mean, &values[k], codes.data());
+        GroupScale scale = encodeGroup(encoding, GroupFit::Mean, &values[k], codes.data());
         decodeGroup(encoding, codes.data(), scale, expected.data());
         for (uint64_t i = 0; i < encoding.groupSize; ++i)
           ASSERT_EQ(valueAt(m, packed, 0, r, k + i), expected[i])
@@ -227,4 +236,10 @@ TEST(PackWeights, BadRequestsAreRefused) {
             "the sources of a part have 8 rows, expected 9");
   EXPECT_EQ(messageOf({{}, {CodeKind::F32}, 8, 90, {{source.view()}}}),
             "K = 90 is not a multiple of the 32 elements of a q4_0 block");
+  Source wide = randomSource("f16", 8, 256, 16);
+  EncodingDesc q6k = findBlockFormat("q6_k")->encoding;
+  EXPECT_EQ(
+      messageOf({{}, q6k, 8, 256, {{wide.view()}}}),
+      "values of f16 cannot be encoded as int6:g16:i8:s256:f16: such codes are only read from "
+      "files that have them");
 }

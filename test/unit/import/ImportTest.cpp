@@ -502,10 +502,11 @@ TEST_F(Import, ErrorsListWhatIsKnown) {
   Shape shape;
   GGUFBytes file = metadata(shape);
   tensors(file, shape);
-  file.tensor("k", {256}, 12, std::vector<uint8_t>(144));
+  file.tensor("k", {256}, 21, std::vector<uint8_t>(110));
   EXPECT_EQ(errorOf(file),
-            ": tensor 'k' has type q4_k, which is not supported; known types are f32, "
-            "f16, bf16, q8_0, q4_0, tq2_0, ternary");
+            ": tensor 'k' has type iq3_s, which is not supported; known types are f32, "
+            "f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q2_0, q2_k, q3_k, q4_k, q5_k, q6_k, q8_k, iq4_nl, "
+            "mxfp4, tq1_0, tq2_0, ternary");
 }
 
 TEST_F(Import, MissingWrongAndUnknownTensorsAreNamed) {

@@ -6,6 +6,7 @@
 
 #include "compiler/Encoding/HalfFloat.h"
 #include "compiler/Encoding/WeightLayout.h"
+#include "test/unit/encoding/PackedView.h"
 #include "gtest/gtest.h"
 #include <cmath>
 #include <random>
@@ -68,21 +69,16 @@ std::string kernelText(const Layer &l) {
   return text + "  tern.yield " + result + " : " + out + "\n}\n";
 }
 
-/// Logical weights: codes as stored, scales as floats that the scale type holds exactly.
+/// Logical weights: codes and scales as stored.
 struct Weights {
-  std::vector<int> codes;    ///< [parts][rows][k]
-  std::vector<float> scales; ///< [parts][rows][groups]
-  std::vector<float> values; ///< float encodings: [parts][rows][k]
+  std::vector<int> codes;         ///< [parts][rows][k]; int8 signed
+  std::vector<GroupScale> scales; ///< [parts][rows][groups]
+  std::vector<float> values;      ///< float encodings: [parts][rows][k]
 };
 
-float halfRounded(float value) { return halfToFloat(floatToHalf(value)); }
+size_t padded(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
-int largestCode(CodeKind kind) {
-  return kind == CodeKind::Ternary      ? 2
-         : kind == CodeKind::Quaternary ? 3
-         : kind == CodeKind::Int4       ? 15
-                                        : 127;
-}
+float halfRounded(float value) { return halfToFloat(floatToHalf(value)); }
 
 class LinearCase {
 public:
@@ -124,8 +120,8 @@ void LinearCase::makeWeights() {
     }
     return;
   }
-  int largest = largestCode(l.desc.codes);
   bool isInt8 = l.desc.codes == CodeKind::Int8;
+  int largest = isInt8 ? 127 : l.desc.largestCode();
   for (size_t i = 0; i < count; ++i) {
     int code = isInt8 ? int(random() % 256) - 128 : int(random() % unsigned(largest + 1));
     if (fill == Fill::AllExtreme)
@@ -134,57 +130,66 @@ void LinearCase::makeWeights() {
       code = i % 2 ? (isInt8 ? -128 : 0) : largest;
     w.codes.push_back(code);
   }
-  for (size_t i = 0; i < size_t(l.parts) * l.rows * groups(); ++i)
-    w.scales.push_back(halfRounded(0.01f * uniform()));
+  auto floatBits = [&](ScaleType type) {
+    if (type == ScaleType::E8M0)
+      return uint32_t(random() % 8 ? 100 + random() % 20 : random() % 3);
+    return scaleToBits(type, halfRounded(0.01f * uniform()));
+  };
+  size_t groupsPerOuter = l.desc.outerSize() / l.desc.groupSize;
+  for (size_t i = 0; i < size_t(l.parts) * l.rows * groups(); ++i) {
+    GroupScale scale;
+    if (!l.desc.hasSuper()) {
+      scale.scale = floatBits(l.desc.scale);
+      scale.minimum = l.desc.minimum ? floatBits(l.desc.scale) : 0;
+    } else {
+      if (i % groupsPerOuter) {
+        scale = w.scales.back();
+      } else {
+        scale.superScale = floatBits(l.desc.superScale);
+        scale.superMinimum = l.desc.minimum ? floatBits(l.desc.superScale) : 0;
+      }
+      uint32_t largestScale = (1u << l.desc.scaleBits()) - 1;
+      scale.scale = random() & largestScale;
+      if (fill != Fill::Random) // the integer sums at their largest: i8 -128, i6 -32
+        scale.scale = l.desc.scale == ScaleType::I8 ? 128 : l.desc.scaleZero() ? 0 : largestScale;
+      if (l.desc.minimum)
+        scale.minimum = fill == Fill::Random ? random() & largestScale : largestScale;
+    }
+    w.scales.push_back(scale);
+  }
 }
 
 void LinearCase::pack(uint8_t *bytes) const {
   const int tileRows = 32;
-  int planes = l.desc.isFloat() ? 1 : 8 / l.desc.codeBits();
+  size_t tiles = padded(l.rows, tileRows) / tileRows;
+  if (!l.desc.isFloat()) {
+    PackedView view(l.desc, l.k, l.parts, bytes);
+    memset(bytes, 0, tiles * view.tileBytes());
+    for (int p = 0; p < l.parts; ++p)
+      for (int r = 0; r < l.rows; ++r) {
+        size_t row = size_t(p) * l.rows + r;
+        for (int k = 0; k < l.k; k += int(l.desc.groupSize))
+          view.setScale(p, r, k, w.scales[row * groups() + k / l.desc.groupSize]);
+        for (int k = 0; k < l.k; ++k)
+          view.setCode(p, r, k, unsigned(w.codes[row * l.k + k]) & 0xff);
+      }
+    return;
+  }
   auto put = [&](auto value) {
     memcpy(bytes, &value, sizeof(value));
     bytes += sizeof(value);
   };
-  for (int tile = 0; tile * tileRows < l.rows; ++tile) {
-    auto row = [&](int r) { return tile * tileRows + r; };
-    auto index = [&](int p, int r, int k) { return (size_t(p) * l.rows + row(r)) * l.k + k; };
-    if (l.desc.isFloat()) {
-      for (int k = 0; k < l.k; ++k)
-        for (int p = 0; p < l.parts; ++p)
-          for (int r = 0; r < tileRows; ++r) {
-            float value = row(r) < l.rows ? w.values[index(p, r, k)] : 0;
-            if (l.desc.codes == CodeKind::F32)
-              put(value);
-            else
-              put(l.desc.codes == CodeKind::F16 ? floatToHalf(value) : floatToBfloat16(value));
-          }
-      continue;
-    }
-    int size = int(l.desc.groupSize);
-    for (size_t g = 0; g < groups(); ++g)
-      for (int p = 0; p < l.parts; ++p) {
+  for (size_t tile = 0; tile < tiles; ++tile)
+    for (int k = 0; k < l.k; ++k)
+      for (int p = 0; p < l.parts; ++p)
         for (int r = 0; r < tileRows; ++r) {
-          float scale =
-              row(r) < l.rows ? w.scales[(size_t(p) * l.rows + row(r)) * groups() + g] : 0;
-          if (l.desc.scale == ScaleType::F16)
-            put(floatToHalf(scale));
+          size_t row = tile * tileRows + r;
+          float value = row < size_t(l.rows) ? w.values[(size_t(p) * l.rows + row) * l.k + k] : 0;
+          if (l.desc.codes == CodeKind::F32)
+            put(value);
           else
-            put(scale);
+            put(l.desc.codes == CodeKind::F16 ? floatToHalf(value) : floatToBfloat16(value));
         }
-        for (int j = 0; j < size / (4 * planes); ++j)
-          for (int r = 0; r < tileRows; ++r)
-            for (int i = 0; i < 4; ++i) {
-              unsigned byte = 0;
-              for (int q = 0; q < planes; ++q) {
-                int k = int(g) * size + (j * planes + q) * 4 + i;
-                int code = row(r) < l.rows ? w.codes[index(p, r, k)] : l.desc.zero();
-                byte |= (unsigned(code) & (0xFFu >> (8 - l.desc.codeBits())))
-                        << (q * l.desc.codeBits());
-              }
-              put(uint8_t(byte));
-            }
-      }
-  }
 }
 
 void LinearCase::makeInputs(int t) {
@@ -222,14 +227,31 @@ float LinearCase::dot(int t, int part, int n) const {
                   : sum + w.values[row * l.k + k] * x[size_t(t) * l.k + k];
     return sum;
   }
-  int size = int(l.desc.groupSize);
-  for (size_t g = 0; g < groups(); ++g) {
-    int64_t exact = 0;
-    for (int k = int(g) * size; k < int(g + 1) * size; ++k)
-      exact += (w.codes[row * l.k + k] - l.desc.zero()) * int64_t(codes[size_t(t) * l.k + k]);
-    float term = float(exact) * w.scales[row * groups() + g];
+  const EncodingDesc &e = l.desc;
+  llvm::ArrayRef<int8_t> book = e.codeBook();
+  int size = int(e.outerSize());
+  for (int first = 0; first < l.k; first += size) {
+    int64_t exact = 0, minimums = 0;
+    const GroupScale *scale = nullptr;
+    for (int k = first; k < first + size; ++k) {
+      scale = &w.scales[row * groups() + k / e.groupSize];
+      int64_t code = w.codes[row * l.k + k], x = codes[size_t(t) * l.k + k];
+      int64_t value = book.empty() ? code - e.zero() : book[code];
+      int64_t inner = !e.hasSuper()              ? 1
+                      : e.scale == ScaleType::I8 ? int8_t(scale->scale)
+                                                 : int64_t(scale->scale) - e.scaleZero();
+      exact += inner * value * x;
+      minimums += (e.hasSuper() ? int64_t(scale->minimum) : 1) * x;
+    }
+    uint32_t outer = e.hasSuper() ? scale->superScale : scale->scale;
+    float term = float(exact) * scaleFromBits(e.outerScale(), outer);
+    if (e.minimum) {
+      uint32_t bits = e.hasSuper() ? scale->superMinimum : scale->minimum;
+      float minimum = float(minimums) * scaleFromBits(e.outerScale(), bits);
+      term = e.hasSuper() ? term - minimum : term + minimum;
+    }
     if (l.activationGroup)
-      term = term * scales[size_t(t) * (l.k / l.activationGroup) + g * size / l.activationGroup];
+      term = term * scales[size_t(t) * (l.k / l.activationGroup) + first / l.activationGroup];
     sum = sum + term;
   }
   return l.activationGroup == 0 ? sum * scales[t] : sum;
@@ -250,8 +272,6 @@ std::vector<float> LinearCase::expected(int t) const {
     }
   return y;
 }
-
-size_t padded(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
 template <typename T>
 void fillRows(GuardedBuffer &buffer, const std::vector<T> &values, size_t rowElements,
@@ -326,6 +346,39 @@ std::vector<NamedLayer> layers() {
       "int4, group = 32, scale = f16", desc(CodeKind::Int4, 32, ScaleType::F16), 32, 32, 100, 96};
   Layer int8{
       "int8, group = 32, scale = f16", desc(CodeKind::Int8, 32, ScaleType::F16), 32, 0, 31, 64};
+  auto plain = [](std::string text, CodeKind codes, bool minimum) {
+    return Layer{text + ", group = 32, scale = f16" + (minimum ? ", min" : ""),
+                 EncodingDesc{codes, 32, ScaleType::F16, minimum},
+                 32,
+                 32,
+                 40,
+                 96};
+  };
+  Layer uint4 = plain("uint4", CodeKind::UInt4, true);
+  Layer int5 = plain("int5", CodeKind::Int5, false);
+  Layer uint5 = plain("uint5", CodeKind::UInt5, true);
+  Layer iq4nl = plain("iq4nl", CodeKind::IQ4NL, false);
+  Layer e2m1{
+      "e2m1, group = 32, scale = e8m0", {CodeKind::E2M1, 32, ScaleType::E8M0}, 32, 32, 40, 96};
+  auto under256 = [](std::string text, CodeKind codes, unsigned group, ScaleType scale,
+                     bool minimum) {
+    text += ", group = " + std::to_string(group) + ", scale = " + spelling(scale).str();
+    text += minimum ? ", min" : "";
+    return Layer{text + ", super = 256, super_scale = f16",
+                 EncodingDesc{codes, group, scale, minimum, 256, ScaleType::F16},
+                 256,
+                 16,
+                 40,
+                 512};
+  };
+  Layer q2k = under256("uint2", CodeKind::UInt2, 16, ScaleType::U4, true);
+  Layer q3k = under256("int3", CodeKind::Int3, 16, ScaleType::I6, false);
+  Layer q4k = under256("uint4", CodeKind::UInt4, 32, ScaleType::U6, true);
+  Layer q5k = under256("uint5", CodeKind::UInt5, 32, ScaleType::U6, true);
+  Layer q6k = under256("int6", CodeKind::Int6, 16, ScaleType::I8, false);
+  Layer ternaryB3 = ternary;
+  ternaryB3.encoding = "ternary-b3, group = 256, scale = f16";
+  ternaryB3.desc.codes = CodeKind::TernaryB3;
   auto with = [](Layer layer, auto change) {
     change(layer);
     return layer;
@@ -348,6 +401,11 @@ std::vector<NamedLayer> layers() {
       {"TernaryStacked", with(ternary, [](Layer &l) { l.parts = 2; })},
       {"TernaryResidual", with(ternary, [](Layer &l) { l.residual = true; })},
       {"Quaternary", quaternary},
+      {"QuaternaryGroup64", with(quaternary,
+                                 [](Layer &l) {
+                                   l.encoding = "quaternary, group = 64, scale = f16";
+                                   l.desc.groupSize = l.sums = 64;
+                                 })},
       {"QuaternaryStacked", with(quaternary, [](Layer &l) { l.parts = 2, l.residual = true; })},
       {"Int4", int4},
       {"Int4Minimal", with(int4, [](Layer &l) { l.rows = 5, l.k = 32; })},
@@ -364,6 +422,35 @@ std::vector<NamedLayer> layers() {
       {"Int8Sums", with(int8, [](Layer &l) { l.sums = 32; })},
       {"Int8Stacked", with(int8, [](Layer &l) { l.parts = 2, l.rows = 32; })},
       {"Int8RowScale", with(int8, [](Layer &l) { l.activationGroup = 0; })},
+      {"UInt4Minimum", uint4},
+      {"UInt4MinimumStacked", with(uint4, [](Layer &l) { l.parts = 2; })},
+      {"UInt4MinimumRowScale", with(uint4, [](Layer &l) { l.activationGroup = 0; })},
+      {"Int5", int5},
+      {"Int5Stacked", with(int5, [](Layer &l) { l.parts = 2; })},
+      {"UInt5Minimum", uint5},
+      {"IQ4NL", iq4nl},
+      {"IQ4NLStacked", with(iq4nl, [](Layer &l) { l.parts = 2; })},
+      {"E2M1", e2m1},
+      {"E2M1Stacked", with(e2m1, [](Layer &l) { l.parts = 2; })},
+      {"Q2K", q2k},
+      {"Q3K", q3k},
+      {"Q4K", q4k},
+      {"Q4KMinimal", with(q4k, [](Layer &l) { l.rows = 1, l.k = 256; })},
+      {"Q4KStacked", with(q4k, [](Layer &l) { l.parts = 2; })},
+      {"Q4KRowScale", with(q4k, [](Layer &l) { l.activationGroup = 0, l.residual = true; })},
+      {"Q4KSums32", with(q4k, [](Layer &l) { l.sums = 32; })},
+      {"Q5K", q5k},
+      {"Q6K", q6k},
+      {"Q6KStacked", with(q6k, [](Layer &l) { l.parts = 2; })},
+      {"Q8K", with(int8,
+                   [](Layer &l) {
+                     l.encoding = "int8, group = 256, scale = f32";
+                     l.desc = {CodeKind::Int8, 256, ScaleType::F32};
+                     l.activationGroup = l.sums = 256, l.k = 512;
+                   })},
+      {"TernaryB3", ternaryB3},
+      {"TernaryB3RowScale", with(ternaryB3, [](Layer &l) { l.activationGroup = 0; })},
+      {"TernaryB3Stacked", with(ternaryB3, [](Layer &l) { l.parts = 2; })},
       {"F16Stacked", with(f16, [](Layer &l) { l.parts = 2; })},
   };
 }

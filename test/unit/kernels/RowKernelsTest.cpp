@@ -1,4 +1,5 @@
 // Kernels with one task per row: norms, quantization of activations, embeddings, gathers, maps.
+#include "test/unit/encoding/PackedView.h"
 #include "test/unit/kernels/KernelHarness.h"
 
 #include "compiler/Encoding/HalfFloat.h"
@@ -441,7 +442,28 @@ TEST_P(RowKernels, Embed) {
       {"ternary, group = 256, scale = f16", {CodeKind::Ternary, 256, ScaleType::F16}, 512},
       {"quaternary, group = 256, scale = f16", {CodeKind::Quaternary, 256, ScaleType::F16}, 256},
       {"int4, group = 32, scale = f16", {CodeKind::Int4, 32, ScaleType::F16}, 96},
-      {"int8, group = 32, scale = f32", {CodeKind::Int8, 32, ScaleType::F32}, 64}};
+      {"int8, group = 32, scale = f32", {CodeKind::Int8, 32, ScaleType::F32}, 64},
+      {"uint4, group = 64, scale = f16, min", {CodeKind::UInt4, 64, ScaleType::F16, true}, 128},
+      {"int5, group = 32, scale = f16", {CodeKind::Int5, 32, ScaleType::F16}, 96},
+      {"uint5, group = 32, scale = f16, min", {CodeKind::UInt5, 32, ScaleType::F16, true}, 64},
+      {"iq4nl, group = 32, scale = f16", {CodeKind::IQ4NL, 32, ScaleType::F16}, 64},
+      {"e2m1, group = 32, scale = e8m0", {CodeKind::E2M1, 32, ScaleType::E8M0}, 64},
+      {"ternary-b3, group = 256, scale = f16", {CodeKind::TernaryB3, 256, ScaleType::F16}, 512},
+      {"uint2, group = 16, scale = u4, min, super = 256, super_scale = f16",
+       {CodeKind::UInt2, 16, ScaleType::U4, true, 256, ScaleType::F16},
+       512},
+      {"int3, group = 16, scale = i6, super = 256, super_scale = f16",
+       {CodeKind::Int3, 16, ScaleType::I6, false, 256, ScaleType::F16},
+       512},
+      {"uint4, group = 32, scale = u6, min, super = 256, super_scale = f16",
+       {CodeKind::UInt4, 32, ScaleType::U6, true, 256, ScaleType::F16},
+       512},
+      {"uint5, group = 32, scale = u6, min, super = 256, super_scale = f16",
+       {CodeKind::UInt5, 32, ScaleType::U6, true, 256, ScaleType::F16},
+       256},
+      {"int6, group = 16, scale = i8, super = 256, super_scale = f16",
+       {CodeKind::Int6, 16, ScaleType::I8, false, 256, ScaleType::F16},
+       512}};
   const int vocabulary = 70;
   for (const EmbedFormat &f : formats) {
     SCOPED_TRACE(f.encoding);
@@ -463,44 +485,28 @@ TEST_P(RowKernels, Embed) {
       bytes[i] = uint8_t(random());
     // Floats and scales must be finite: clear the top exponent bit.
     WeightLayout layout;
-    size_t groupBytes = f.desc.isFloat() ? 0 : layout.groupBytes(f.desc);
-    auto clearExponents = [&](size_t at, size_t count, size_t size) {
-      for (size_t i = 0; i < count; ++i)
-        bytes[at + i * size + size - 1] &= 0xBF;
-    };
+    PackedView view(f.desc, f.k, 1, bytes);
     if (f.desc.isFloat())
-      clearExponents(0, buffers[0].size() / (f.desc.codeBits() / 8), f.desc.codeBits() / 8);
+      for (size_t size = f.desc.codeBits() / 8, at = size - 1; at < buffers[0].size(); at += size)
+        bytes[at] &= 0xBF;
     else
-      for (size_t at = 0; at < buffers[0].size(); at += groupBytes)
-        clearExponents(at, 32, f.desc.scaleBytes());
+      view.forEachScaleByte(vocabulary, [&](uint8_t &byte, uint64_t number) {
+        if (number + 1 == view.scaleBytes())
+          byte &= 0xBF;
+      });
     buffers[1].fill(tokens);
     kernel.run(buffers, int(tokens.size()), 0, 3);
 
     auto decode = [&](int n, int k) -> float {
+      if (!f.desc.isFloat())
+        return view.value(0, n, k);
       size_t tile = n / 32 * layout.tileBytes(f.desc, f.k), lane = n % 32;
-      auto load = [&](size_t at, unsigned size) {
-        uint32_t value = 0;
-        memcpy(&value, bytes + at, size);
-        return value;
-      };
-      if (f.desc.isFloat()) {
-        unsigned size = f.desc.codeBits() / 8;
-        uint32_t bits = load(tile + (size_t(k) * 32 + lane) * size, size);
-        return f.desc.codes == CodeKind::F32   ? std::bit_cast<float>(bits)
-               : f.desc.codes == CodeKind::F16 ? halfToFloat(uint16_t(bits))
-                                               : bfloat16ToFloat(uint16_t(bits));
-      }
-      int size = int(f.desc.groupSize), bits = int(f.desc.codeBits()), planes = 8 / bits;
-      size_t group = tile + size_t(k / size) * groupBytes;
-      uint32_t scale = load(group + lane * f.desc.scaleBytes(), f.desc.scaleBytes());
-      int within = k % size;
-      size_t line = within / (4 * planes);
-      unsigned plane = within / 4 % planes, i = within % 4;
-      int code = bytes[group + 32 * f.desc.scaleBytes() + line * 128 + lane * 4 + i];
-      code = bits == 8 ? int8_t(code) : (code >> (plane * bits)) & ((1 << bits) - 1);
-      float s = f.desc.scale == ScaleType::F16 ? halfToFloat(uint16_t(scale))
-                                               : std::bit_cast<float>(scale);
-      return s * float(code - f.desc.zero());
+      unsigned size = f.desc.codeBits() / 8;
+      uint32_t bits = 0;
+      memcpy(&bits, bytes + tile + (size_t(k) * 32 + lane) * size, size);
+      return f.desc.codes == CodeKind::F32   ? std::bit_cast<float>(bits)
+             : f.desc.codes == CodeKind::F16 ? halfToFloat(uint16_t(bits))
+                                             : bfloat16ToFloat(uint16_t(bits));
     };
     for (size_t row = 0; row < tokens.size(); ++row)
       for (int k = 0; k < f.k; ++k)

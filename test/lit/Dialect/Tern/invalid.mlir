@@ -1,15 +1,15 @@
 // What the verifiers and parsers of the tern dialect refuse, and in which words.
 // RUN: tern-opt %s -verify-diagnostics -split-input-file
 
-// expected-error@+1 {{unknown codes 'int5'; known are f32, f16, bf16, ternary, quaternary, int4, int8}}
-tern.weight @w : tensor<64x64xf32, #tern.enc<int5>> from #tern.file<index = 0, offset = 0, size = 4, format = "f32">
+// expected-error@+1 {{unknown codes 'int7'; known are f32, f16, bf16, ternary, ternary-b3, quaternary, uint2, int3, int4, uint4, int5, uint5, int6, int8, iq4nl, e2m1}}
+tern.weight @w : tensor<64x64xf32, #tern.enc<int7>> from #tern.file<index = 0, offset = 0, size = 4, format = "f32">
 
 // -----
 // expected-error@+1 {{unknown scale type 'f8'}}
 tern.weight @w : tensor<64x64xf32, #tern.enc<int4, group = 32, scale = f8>> from #tern.file<index = 0, offset = 0, size = 4, format = "f32">
 
 // -----
-// expected-error@+1 {{expected group, scale or layout, got 'tile'}}
+// expected-error@+1 {{expected group, scale, min, super, super_scale or layout, got 'tile'}}
 tern.weight @w : tensor<64x64xf32, #tern.enc<int4, tile = 32>> from #tern.file<index = 0, offset = 0, size = 4, format = "f32">
 
 // -----
@@ -23,6 +23,22 @@ tern.weight @w : tensor<64x64xf32, #tern.enc<int4, group = 48, scale = f16>> fro
 // -----
 // expected-error@+1 {{codes 'int4' need a scale type (f16 or f32)}}
 tern.weight @w : tensor<64x64xf32, #tern.enc<int4, group = 32>> from #tern.file<index = 0, offset = 0, size = 4, format = "f32">
+
+// -----
+// expected-error@+1 {{scales of type 'u6' need a super-group}}
+tern.weight @w : tensor<64x64xf32, #tern.enc<uint4, group = 32, scale = u6>> from #tern.file<index = 0, offset = 0, size = 4, format = "f32">
+
+// -----
+// expected-error@+1 {{scales of type 'u6' go with minimums}}
+tern.weight @w : tensor<64x256xf32, #tern.enc<uint4, group = 32, scale = u6, super = 256, super_scale = f16>> from #tern.file<index = 0, offset = 0, size = 4, format = "f32">
+
+// -----
+// expected-error@+1 {{super-groups are a multiple of 256 and of eight groups, got 64}}
+tern.weight @w : tensor<64x64xf32, #tern.enc<int6, group = 16, scale = i8, super = 64, super_scale = f16>> from #tern.file<index = 0, offset = 0, size = 4, format = "f32">
+
+// -----
+// expected-error@+1 {{codes 'int4' take no minimum: they have a zero point or a code book}}
+tern.weight @w : tensor<64x64xf32, #tern.enc<int4, group = 32, scale = f16, min>> from #tern.file<index = 0, offset = 0, size = 4, format = "f32">
 
 // -----
 // expected-error@+1 {{'tern.weight' op needs a static shape, got 'tensor<?x64xf32>'}}

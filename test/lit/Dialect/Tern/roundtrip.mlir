@@ -10,6 +10,14 @@ tern.weight @f16 : tensor<64x64xf32, #tern.enc<f16>> from #tern.file<index = 1, 
 tern.weight @bf16 : tensor<64x64xf32, #tern.enc<bf16>> from #tern.file<index = 0, offset = 0, size = 8192, format = "bf16">
 // CHECK: tern.weight @ternary : tensor<64x256xf32, #tern.enc<ternary, group = 256, scale = f16>>
 tern.weight @ternary : tensor<64x256xf32, #tern.enc<ternary, group = 256, scale = f16>> from #tern.file<index = 0, offset = 0, size = 4224, format = "tq2_0">
+// CHECK: tern.weight @base3 : tensor<64x256xf32, #tern.enc<ternary-b3, group = 256, scale = f16>>
+tern.weight @base3 : tensor<64x256xf32, #tern.enc<ternary-b3, group = 256, scale = f16>> from #tern.file<index = 0, offset = 0, size = 3456, format = "tq1_0">
+// CHECK: tern.weight @minimum : tensor<64x256xf32, #tern.enc<uint4, group = 32, scale = f16, min>>
+tern.weight @minimum : tensor<64x256xf32, #tern.enc<uint4, group = 32, scale = f16, min>> from #tern.file<index = 0, offset = 0, size = 10240, format = "q4_1">
+// CHECK: tern.weight @super : tensor<64x256xf32, #tern.enc<uint4, group = 32, scale = u6, min, super = 256, super_scale = f16>>
+tern.weight @super : tensor<64x256xf32, #tern.enc<uint4, group = 32, scale = u6, min, super = 256, super_scale = f16>> from #tern.file<index = 0, offset = 0, size = 9216, format = "q4_k">
+// CHECK: tern.weight @book : tensor<64x256xf32, #tern.enc<e2m1, group = 32, scale = e8m0>>
+tern.weight @book : tensor<64x256xf32, #tern.enc<e2m1, group = 32, scale = e8m0>> from #tern.file<index = 0, offset = 0, size = 8704, format = "mxfp4">
 // CHECK: tern.weight @quaternary : tensor<64x256xf32, #tern.enc<quaternary, group = 256, scale = f16>>
 tern.weight @quaternary : tensor<64x256xf32, #tern.enc<quaternary, group = 256, scale = f16>> from #tern.file<index = 0, offset = 0, size = 4224, format = "tq2_0">
 // CHECK: tern.weight @int4 : tensor<64x64xf32, #tern.enc<int4, group = 32, scale = f16, layout = "rows32">>
