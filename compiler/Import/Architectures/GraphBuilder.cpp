@@ -383,8 +383,9 @@ Value GraphBuilder::selfAttention(Value x, unsigned layer, const AttentionOption
 Value GraphBuilder::gatedFeedForward(Value x, unsigned layer, const FeedForwardOptions &options) {
   std::string prefix = ("blk." + Twine(layer) + ".").str();
   uint64_t inner = model.feedForward[layer];
-  bool fused = !has(prefix + "ffn_gate.weight") && has(prefix + "ffn_up.weight") &&
-               source.find(prefix + "ffn_up.weight")->shape.front() == 2 * inner;
+  const SourceTensor *joined =
+      has(prefix + "ffn_gate.weight") ? nullptr : source.find(prefix + "ffn_up.weight");
+  bool fused = joined && joined->shape.size() == 2 && joined->shape[0] == 2 * inner;
   auto project = [&](const char *name, uint64_t first) {
     Rows within{prefix + "ffn_up", first, 2 * inner};
     return linear(x, prefix + name, inner, Bias::Optional,

@@ -18,9 +18,12 @@ constexpr const char *longFactors = "rope_factors_long.weight";
 constexpr const char *shortFactors = "rope_factors_short.weight";
 
 // Keys that say nothing about the result, or nothing that the tensors do not say too.
-constexpr const char *keysWithoutEffect[] = {
-    "vocab_size", "tensor_data_layout", "rope.scaling.finetuned",
-    "rope.scaling.original_context_length", "expert_used_count"};
+constexpr const char *keysWithoutEffect[] = {"vocab_size",
+                                             "tensor_data_layout",
+                                             "rope.scaling.finetuned",
+                                             "rope.scaling.original_context_length",
+                                             "expert_used_count",
+                                             "use_parallel_residual"};
 
 // Reads typed keys of the architecture; the first failure is kept and stands for all.
 class Keys {
