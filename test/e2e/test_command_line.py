@@ -15,7 +15,7 @@ from gguf import GGMLQuantizationType as Type
 from models import ModelSpec
 from programs import BIN, Result, assert_input_error, assert_usage_error, run, succeed, tern_logits
 
-SUBCOMMANDS = ["run", "chat", "logits", "tokenize", "detokenize", "bench", "inspect", "verify"]
+SUBCOMMANDS = ["run", "chat", "logits", "tokenize", "detokenize", "bench", "eval", "inspect", "verify"]
 QUESTION = "dim the kitchen lights to 30 percent"
 
 
@@ -35,7 +35,7 @@ def test_help_and_version_go_to_stdout() -> None:
     [
         [],
         ["fly"],
-        ["eval", "m.tern", "--text", "f"],
+        ["eval", "m.tern"],
         ["run"],
         ["run", "m.tern"],
         ["run", "m.tern", "-p", "a", "--tokens", "1"],
@@ -104,6 +104,7 @@ READERS = [
     ["tokenize"],
     ["detokenize"],
     ["bench"],
+    ["eval", "--text", __file__],
     ["inspect"],
     ["verify"],
 ]

@@ -153,6 +153,14 @@ const char *weightsName(tern_weights_mode mode) {
   }
 }
 
+CLI::Validator requireName() {
+  return CLI::Validator(
+      [](std::string &text) {
+        return text.empty() ? std::string("needs the name of a file") : std::string();
+      },
+      "");
+}
+
 void addModelArgument(CLI::App &command, std::string &model) {
   command.add_option("MODEL", model, "Compiled model, a .tern file")->required()->type_name("");
 }

@@ -60,6 +60,8 @@ private:
   std::vector<const char *> stopPointers;
 };
 
+/// For options that name a file: empty names would be taken for an absent option.
+CLI::Validator requireName();
 void addModelArgument(CLI::App &command, std::string &model);
 void addThreadsOption(CLI::App &command, uint32_t &threads);
 void addContextOption(CLI::App &command, uint32_t &context);

@@ -175,14 +175,6 @@ void run(const RunOptions &options) {
 
 } // namespace
 
-static CLI::Validator requireName() {
-  return CLI::Validator(
-      [](std::string &text) {
-        return text.empty() ? std::string("needs the name of a file") : std::string();
-      },
-      "");
-}
-
 void addRun(CLI::App &program) {
   auto options = std::make_shared<RunOptions>();
   CLI::App *command = program.add_subcommand("run", "Continue a prompt; the text goes to stdout");

@@ -13,6 +13,7 @@ void addLogits(CLI::App &program);
 void addTokenize(CLI::App &program);
 void addDetokenize(CLI::App &program);
 void addBench(CLI::App &program);
+void addEval(CLI::App &program);
 void addInspect(CLI::App &program);
 void addVerify(CLI::App &program);
 

@@ -43,6 +43,7 @@ int runProgram(int argc, char **argv) {
   addTokenize(program);
   addDetokenize(program);
   addBench(program);
+  addEval(program);
   addInspect(program);
   addVerify(program);
   try {
