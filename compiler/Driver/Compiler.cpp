@@ -63,6 +63,7 @@ private:
   std::vector<TargetBuild> builds;
   std::vector<std::string> notes;
 
+  llvm::Error compile();
   llvm::Error import();
   llvm::Error runPasses(ModuleOp module, llvm::function_ref<void(OpPassManager &)> build);
   llvm::Error prepareTargets();
@@ -325,6 +326,14 @@ llvm::Error Compilation::report(const ArtifactModel &model) {
 }
 
 llvm::Error Compilation::run() {
+  llvm::Error result = compile();
+  progress.clear();
+  for (const std::string &note : notes)
+    llvm::errs() << "ternc: " << options.input << ": note: " << note << '\n';
+  return result;
+}
+
+llvm::Error Compilation::compile() {
   if (llvm::Error error = import())
     return error;
   if (options.kind == OutputKind::TernIR)
@@ -341,38 +350,32 @@ llvm::Error Compilation::run() {
   if (llvm::Error error = prepareTargets())
     return error;
 
-  llvm::Error result = [&]() -> llvm::Error {
-    switch (options.kind) {
-    case OutputKind::FusedIR:
-      return writeModule(*builds.front().module);
-    case OutputKind::PlanIR:
-      if (llvm::Error error = runPasses(*builds.front().module, [&](OpPassManager &manager) {
-            buildPlanPipeline(manager, pipelineOptions(builds.front().target));
-          }))
-        return error;
-      return writeModule(*builds.front().module);
-    case OutputKind::Stmt:
-    case OutputKind::LLVM:
-    case OutputKind::Assembly:
-    case OutputKind::Object: {
-      EmitKind emit = options.kind == OutputKind::Stmt       ? EmitKind::Stmt
-                      : options.kind == OutputKind::LLVM     ? EmitKind::LLVM
-                      : options.kind == OutputKind::Assembly ? EmitKind::Assembly
-                                                             : EmitKind::Object;
-      if (llvm::Error error = compileKernels(emit))
-        return error;
-      return writeKernels();
-    }
-    default:
-      if (llvm::Error error = compileKernels(EmitKind::Object))
-        return error;
-      return writeTern();
-    }
-  }();
-  progress.clear();
-  for (const std::string &note : notes)
-    llvm::errs() << "ternc: " << options.input << ": note: " << note << '\n';
-  return result;
+  switch (options.kind) {
+  case OutputKind::FusedIR:
+    return writeModule(*builds.front().module);
+  case OutputKind::PlanIR:
+    if (llvm::Error error = runPasses(*builds.front().module, [&](OpPassManager &manager) {
+          buildPlanPipeline(manager, pipelineOptions(builds.front().target));
+        }))
+      return error;
+    return writeModule(*builds.front().module);
+  case OutputKind::Stmt:
+  case OutputKind::LLVM:
+  case OutputKind::Assembly:
+  case OutputKind::Object: {
+    EmitKind emit = options.kind == OutputKind::Stmt       ? EmitKind::Stmt
+                    : options.kind == OutputKind::LLVM     ? EmitKind::LLVM
+                    : options.kind == OutputKind::Assembly ? EmitKind::Assembly
+                                                           : EmitKind::Object;
+    if (llvm::Error error = compileKernels(emit))
+      return error;
+    return writeKernels();
+  }
+  default:
+    if (llvm::Error error = compileKernels(EmitKind::Object))
+      return error;
+    return writeTern();
+  }
 }
 
 } // namespace

@@ -195,8 +195,8 @@ void AttentionBuilder::defineWeights() {
   s.weightBlock = weightBlocks.x;
   s.weights = Func("weights");
   s.weights(lane, tile, c, g, b, u) = Halide::undef<float>();
-  s.weights(lane, tile, weightBlocks, g, b, u) = Halide::exp(
-      Halide::min(s.scores(lane, tile, weightBlocks, g, b, u) - s.maximum(g, b, u), 0.0f));
+  s.weights(lane, tile, weightBlocks, g, b, u) =
+      expKeepingNaN(s.scores(lane, tile, weightBlocks, g, b, u) - s.maximum(g, b, u));
 
   RDom sumBlocks = cacheBlocksInUse("sumBlocks");
   s.sumBlock = sumBlocks.x;

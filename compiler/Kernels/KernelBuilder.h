@@ -203,7 +203,10 @@ llvm::Error buildAttention(KernelBuilder &, AttentionOp);
 /// computed beside the store and not beside the kernel's rows.
 bool feedsKvStore(mlir::Value value);
 
-/// tanh without a library call: 1 - 2 / (e^2x + 1) saturates to 1 and -1 by itself.
+/// e^x, at most e^88 for a number and NaN for NaN, which Halide's exp takes for any number.
+Halide::Expr expKeepingNaN(const Halide::Expr &x);
+
+/// tanh without a library call: 1 - 2 / (e^2x + 1) saturates to 1 and -1 by itself; NaN stays NaN.
 Halide::Expr tanhThroughExp(const Halide::Expr &x);
 
 /// Folds the lanes of partial(lane, ...) by halves, in a fixed order. The steps are computed for

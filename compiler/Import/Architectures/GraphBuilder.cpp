@@ -296,6 +296,10 @@ Value GraphBuilder::linear(Value x, const Twine &name, uint64_t rowCount, Bias b
   Value y = LinearOp::create(builder, location, rows(rowCount), x, weight, biasValue);
   if (!has(fileName + ".scale"))
     return y;
+  if (biasValue)
+    fail("'" + fileName +
+         "' has both a .scale and a .bias: models disagree on which comes first, " +
+         "and none is known that has both");
   return map({y, vector(fileName + ".scale", {1})},
              [](OpBuilder &inner, Location at, ValueRange args) -> Value {
                return arith::MulFOp::create(inner, at, args[0], args[1]);

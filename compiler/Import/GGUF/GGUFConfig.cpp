@@ -275,7 +275,9 @@ void readFamilySpecifics(Keys &keys, const Architecture &architecture, ModelConf
     keys.fail("expert_count", "asks for a mixture of experts, which is not supported");
   if (keys.has("hidden_activation") && !architecture.readsAny(H::HiddenActivation))
     keys.fail("hidden_activation", "is not supported for this architecture");
-  for (const char *name : {"attention.clamp_kqv", "attention.max_alibi_bias"})
+  for (const char *name :
+       {"attention.clamp_kqv", "attention.max_alibi_bias", "attention.temperature_length",
+        "attention.temperature_scale", "rope.scaling.yarn_log_multiplier"})
     if (keys.has(name))
       keys.fail(name, "is not supported for this architecture");
   if (!keys.flag("attention.causal", true))

@@ -24,6 +24,6 @@
 // AVXVNNI-NOT: {{[xy]mm(1[6-9]|2[0-9]|3[01])|[[:space:]](vgf2p8|gf2p8|vpermb|vpternlog|vpermt2|vcvtne)}}
 // VNNI-NOT: {{[[:space:]](vgf2p8|gf2p8|vpermb|vpermi2b|vpermt2b|vpmultishift|vpmadd52|vcvtne|vdpbf16|vpshld|vpshrd|vpcompressb|vpcompressw|vpexpandb|vpexpandw|vpopcntb|vpopcntw|vpshufbitqmb)}}
 // The signed dot product; no half-float arithmetic, no mixed-sign products, and x18 is the platform's.
-// ARM-NOT: {{[[:space:]](x18|w18)[,[:space:]]}}
+// ARM-NOT: {{[^0-9a-z][xw]18([^0-9]|$)}}
 // ARM: sdot
-// ARM-NOT: {{[[:space:]](usdot|sudot|smmla|ummla|fmlal|bfdot)[[:space:]]|[[:space:]](x18|w18)[,[:space:]]|\.8h, .*fmla}}
+// ARM-NOT: {{[[:space:]](usdot|sudot|smmla|ummla|fmlal|bfdot)[[:space:]]|[^0-9a-z][xw]18([^0-9]|$)|fmla[[:space:]].*\.[48]h}}

@@ -128,6 +128,33 @@ TEST_F(Import, Gemma3HasTwoRopeTables) {
   EXPECT_DOUBLE_EQ(frequency("rope.table.sliding"), std::pow(1e4, -1 / 32.0));
 }
 
+// The 27B models are known by their number of layers, and only they divide by hidden / heads.
+TEST_F(Import, Gemma27BHasAScaleOfItsOwn) {
+  auto scale = [&](const char *family, uint64_t layers) {
+    Shape shape;
+    shape.family = family;
+    shape.layers = layers;
+    shape.heads = shape.kvHeads = 2;
+    shape.headNorms = family == std::string("gemma3");
+    shape.postNorms = shape.tied = true;
+    GGUFBytes file = metadata(shape);
+    file.add(shape.family + ".attention.key_length", uint32_t(64));
+    file.add(shape.family + ".attention.value_length", uint32_t(64));
+    file.add(shape.family + ".attention.sliding_window", uint32_t(1024));
+    if (!shape.headNorms) {
+      file.add("gemma2.attn_logit_softcapping", 50.0f);
+      file.add("gemma2.final_logit_softcapping", 30.0f);
+    }
+    tensors(file, shape);
+    ImportedModel model = import(file);
+    return model.module ? all<AttentionOp>(model).back().getScale().convertToFloat() : 0;
+  };
+  EXPECT_FLOAT_EQ(scale("gemma2", 46), 1 / std::sqrt(128.0f));
+  EXPECT_FLOAT_EQ(scale("gemma2", 42), 1 / std::sqrt(64.0f));
+  EXPECT_FLOAT_EQ(scale("gemma3", 62), 1 / std::sqrt(128.0f));
+  EXPECT_FLOAT_EQ(scale("gemma3", 48), 1 / std::sqrt(64.0f));
+}
+
 // Query, key and value, and gate and up, become weights of their own, so that later stages see the
 // same graph as Llama's; rows of quantized tensors are taken apart between blocks.
 TEST_F(Import, Phi3TakesJoinedTensorsApart) {
@@ -218,6 +245,17 @@ TEST_F(Import, BitNetHasItsActivationAndOneScalePerToken) {
             ": metadata key 'bitnet.hidden_activation' is 'gelu', expected 'silu' or 'relu2'");
 }
 
+TEST_F(Import, AScaleBesideABiasIsRefused) {
+  Shape shape;
+  shape.family = "qwen2";
+  shape.biases = true;
+  GGUFBytes file = metadata(shape);
+  tensors(file, shape);
+  file.tensor("blk.0.attn_q.scale", {1}, f32, std::vector<uint8_t>(4));
+  EXPECT_EQ(errorOf(file), ": 'blk.0.attn_q' has both a .scale and a .bias: models disagree on "
+                           "which comes first, and none is known that has both");
+}
+
 TEST_F(Import, HyperparametersOfOtherFamiliesAreRefused) {
   auto errorWith = [&](const std::string &family, const char *key, auto value) {
     Shape shape;
@@ -231,7 +269,9 @@ TEST_F(Import, HyperparametersOfOtherFamiliesAreRefused) {
   };
   for (const char *key :
        {"attn_logit_softcapping", "final_logit_softcapping", "logit_scale", "residual_scale",
-        "embedding_scale", "rope.freq_base_swa", "attention.max_alibi_bias", "attention.clamp_kqv"})
+        "embedding_scale", "rope.freq_base_swa", "attention.max_alibi_bias", "attention.clamp_kqv",
+        "attention.temperature_length", "attention.temperature_scale",
+        "rope.scaling.yarn_log_multiplier"})
     EXPECT_EQ(errorWith("llama", key, 8.0f), refused(std::string("llama.") + key));
   EXPECT_EQ(errorWith("gemma3", "attn_logit_softcapping", 50.0f),
             refused("gemma3.attn_logit_softcapping"));

@@ -407,6 +407,49 @@ tern.kernel @halves(%x: tensor<?x80xf32> {tern.dim = "T"}) -> tensor<?x40xf32> {
                   std::tanh(double(x[row * 80 + i])) - x[row * 80 + 40 + i], 1e-6);
 }
 
+// IEEE's minimum and maximum and every function of a NaN: an error upstream stays visible.
+TEST_P(RowKernels, MapsKeepNaN) {
+  TestKernel kernel(R"(
+tern.kernel @nan(%x: tensor<?x160xf32> {tern.dim = "T"}) -> tensor<?x40xf32> {
+  %a = tern.slice %x dim 1 from 0 length 40 : tensor<?x160xf32> -> tensor<?x40xf32>
+  %b = tern.slice %x dim 1 from 40 length 40 : tensor<?x160xf32> -> tensor<?x40xf32>
+  %c = tern.slice %x dim 1 from 80 length 40 : tensor<?x160xf32> -> tensor<?x40xf32>
+  %d = tern.slice %x dim 1 from 120 length 40 : tensor<?x160xf32> -> tensor<?x40xf32>
+  %z = tern.map (%a, %b, %c, %d) : (tensor<?x40xf32>, tensor<?x40xf32>, tensor<?x40xf32>, tensor<?x40xf32>) -> tensor<?x40xf32> {
+  ^bb0(%e: f32, %t: f32, %h: f32, %l: f32):
+    %half = arith.constant 0.5 : f32
+    %e1 = math.exp %e : f32
+    %t1 = math.tanh %t : f32
+    %h1 = arith.maximumf %h, %half : f32
+    %l1 = arith.minimumf %half, %l : f32
+    %s1 = arith.addf %e1, %t1 : f32
+    %s2 = arith.addf %h1, %l1 : f32
+    %r = arith.addf %s1, %s2 : f32
+    tern.yield %r : f32
+  }
+  tern.yield %z : tensor<?x40xf32>
+})",
+                    target());
+  if (!kernel.ready)
+    return;
+  std::vector<float> x = randomFloats(160, 13);
+  for (int i = 0; i < 16; ++i) // four columns in each of the four parts
+    x[size_t(i / 4 * 40 + i % 4 * 9 + i / 4)] = i % 2 ? NAN : -NAN;
+  std::vector<GuardedBuffer> buffers = kernel.makeBuffers(1);
+  fillRows(buffers[0], x, 160);
+  kernel.run(buffers, 1);
+  for (int i = 0; i < 40; ++i) {
+    double want = std::exp(double(x[i])) + std::tanh(double(x[40 + i])) +
+                  (std::isnan(x[80 + i]) ? NAN : std::max(x[80 + i], 0.5f)) +
+                  (std::isnan(x[120 + i]) ? NAN : std::min(x[120 + i], 0.5f));
+    float got = buffers[1].as<float>()[i];
+    if (std::isnan(want))
+      EXPECT_TRUE(std::isnan(got)) << i;
+    else
+      EXPECT_NEAR(got, want, 1e-5) << i;
+  }
+}
+
 TEST_P(RowKernels, Gather) {
   TestKernel kernel(R"(
 tern.kernel @gather(%x: tensor<?x40xf32> {tern.dim = "T"}, %i: tensor<?xi32> {tern.dim = "R"}) -> tensor<?x40xf32> {
