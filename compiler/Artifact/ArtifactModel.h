@@ -7,8 +7,7 @@
 #ifndef TERN_COMPILER_ARTIFACT_ARTIFACTMODEL_H
 #define TERN_COMPILER_ARTIFACT_ARTIFACTMODEL_H
 
-#include "compiler/Encoding/BlockFormat.h"
-#include "compiler/Encoding/WeightLayout.h"
+#include "compiler/Encoding/PackWeights.h"
 #include "tern_generated.h"
 #include <cstdint>
 #include <string>
@@ -24,6 +23,8 @@ struct FileRows {
   const BlockFormat *format = nullptr;
   uint64_t rows = 0;
   uint64_t columns = 0;
+  std::string weight = {};           ///< name in the graph
+  const float *importance = nullptr; ///< as SourceRows; not owned
 };
 
 /// A matrix in a target's layout, possibly made of several (`#tern.parts`). Layout id: layout.id().
@@ -58,6 +59,9 @@ struct ArtifactModel {
   std::vector<TensorSource> sources;      ///< one per table.tensors
   std::vector<std::vector<uint8_t>> code; ///< one image per table.variants
   std::vector<std::string> inputFiles;
+  /// Filled in by the writer, one list per source: for a matrix the error of each of its pieces, in
+  /// the order of its parts, else empty.
+  std::vector<std::vector<EncodingError>> errors;
 };
 
 } // namespace tern

@@ -142,6 +142,7 @@ private:
     fb::ArtifactT &table = model.table;
     if (model.sources.size() != table.tensors.size() || model.code.size() != table.variants.size())
       return createStringError("an artifact needs one source per tensor and one image per variant");
+    model.errors.assign(model.sources.size(), {});
     unitTensors.resize(table.units.size());
     unitBytes.assign(table.units.size(), 0);
     for (auto [index, tensor] : enumerate(table.tensors)) {
@@ -239,7 +240,8 @@ private:
       if (Error error = writer.padTo(model.table.tensors[tensor]->offset))
         return error;
       auto provide = [&](uint64_t bytes) { return writer.provide(bytes); };
-      if (Error error = produceTensor(model.sources[tensor], inputs, options.bufferBytes, provide))
+      if (Error error = produceTensor(model.sources[tensor], inputs, options.bufferBytes, provide,
+                                      model.errors[tensor]))
         return error;
     }
     if (Error error = writer.flush())

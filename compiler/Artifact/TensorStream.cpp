@@ -6,6 +6,7 @@
 #include "compiler/Artifact/RopeTable.h"
 #include "compiler/Encoding/PackWeights.h"
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 using namespace llvm;
@@ -29,7 +30,7 @@ PackedMatrix packedMatrix(const MatrixSource &source, ArrayRef<gguf::MappedFile>
     for (const FileRows &piece : part) {
       const uint8_t *data =
           inputs.empty() ? nullptr : inputs[piece.file].bytes().data() + piece.offset;
-      rows.push_back({piece.format, data, piece.rows});
+      rows.push_back({piece.format, data, piece.rows, piece.importance});
     }
   }
   return matrix;
@@ -64,18 +65,36 @@ void releaseTiles(const MatrixSource &source, ArrayRef<gguf::MappedFile> inputs,
   }
 }
 
+// A value that is not finite shows in the sums of its piece.
+Error checkEncoded(const FileRows &piece, const EncodingError &error,
+                   const EncodingDesc &encoding) {
+  if (std::isfinite(error.squaredError) && std::isfinite(error.squaredValues))
+    return Error::success();
+  const char *what = std::isfinite(error.squaredValues)
+                         ? " has values beyond the range of "
+                         : " has values that are not finite; they have no form in ";
+  return createStringError("weight '" + piece.weight + "'" + what + encoding.str());
+}
+
 Error produceMatrix(const MatrixSource &source, ArrayRef<gguf::MappedFile> inputs,
-                    uint64_t pieceBytes, ProvideBytes provide) {
+                    uint64_t pieceBytes, ProvideBytes provide, std::vector<EncodingError> &errors) {
   PackedMatrix matrix = packedMatrix(source, inputs);
+  for (const auto &part : source.parts)
+    errors.resize(errors.size() + part.size());
   uint64_t step = std::max<uint64_t>(1, pieceBytes / matrix.tileBytes());
   for (uint64_t tile = 0; tile < matrix.tiles(); tile += step) {
     uint64_t end = std::min(tile + step, matrix.tiles());
     Expected<uint8_t *> out = provide((end - tile) * matrix.tileBytes());
     if (!out)
       return out.takeError();
-    packTiles(matrix, tile, end, *out);
+    packTiles(matrix, tile, end, *out, errors);
     releaseTiles(source, inputs, tile * matrix.layout.tileRows, end * matrix.layout.tileRows);
   }
+  size_t index = 0;
+  for (const std::vector<FileRows> &part : source.parts)
+    for (const FileRows &piece : part)
+      if (Error error = checkEncoded(piece, errors[index++], source.encoding))
+        return error;
   return Error::success();
 }
 
@@ -189,10 +208,12 @@ Error checkSource(StringRef name, const TensorSource &source, ArrayRef<gguf::Map
 }
 
 Error produceTensor(const TensorSource &source, ArrayRef<gguf::MappedFile> inputs,
-                    uint64_t pieceBytes, ProvideBytes provide) {
+                    uint64_t pieceBytes, ProvideBytes provide, std::vector<EncodingError> &errors) {
   return std::visit(
       Overloaded{
-          [&](const MatrixSource &s) { return produceMatrix(s, inputs, pieceBytes, provide); },
+          [&](const MatrixSource &s) {
+            return produceMatrix(s, inputs, pieceBytes, provide, errors);
+          },
           [&](const PlainSource &s) { return producePlain(s, inputs, pieceBytes, provide); },
           [&](const RopeTableSource &s) { return produceRopeTable(s, provide); },
       },

@@ -20,8 +20,11 @@ llvm::Error checkSource(llvm::StringRef name, const TensorSource &source,
 
 /// Produces packedSize(source) bytes in order, in pieces of about `pieceBytes` (a single tile or
 /// row may be larger), and releases input pages behind itself. The source has passed checkSource.
+/// `errors` becomes what ArtifactModel::errors describes. A matrix whose values cannot be encoded,
+/// since they are not finite or too large for its scales, is an error.
 llvm::Error produceTensor(const TensorSource &source, llvm::ArrayRef<gguf::MappedFile> inputs,
-                          uint64_t pieceBytes, ProvideBytes provide);
+                          uint64_t pieceBytes, ProvideBytes provide,
+                          std::vector<EncodingError> &errors);
 
 } // namespace tern
 #endif

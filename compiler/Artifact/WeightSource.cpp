@@ -14,6 +14,7 @@ using Pieces = std::vector<FileRows>;
 Expected<FileRows> fileRows(WeightOp weight, FileAttr file) {
   RankedTensorType type = weight.getTensorType();
   FileRows rows;
+  rows.weight = weight.getSymName().str();
   rows.file = file.getIndex();
   rows.offset = file.getOffset();
   rows.format = findBlockFormat(file.getFormat());

@@ -2,6 +2,7 @@
 #include "compiler/Driver/ArtifactBuilder.h"
 
 #include "compiler/Artifact/WeightSource.h"
+#include "compiler/Encoding/ScaleSearch.h"
 #include "compiler/Kernels/KernelSignature.h"
 #include "compiler/Transforms/WeightUnits.h"
 #include "mlir/IR/SymbolTable.h"
@@ -140,6 +141,9 @@ llvm::Expected<uint32_t> ArtifactBuilder::tensorIndex(WeightOp weight) {
   auto source = weightSource(weight);
   if (!source)
     return source.takeError();
+  if (auto *matrix = std::get_if<MatrixSource>(&*source); matrix && importance)
+    if (llvm::Error error = weigh(*matrix))
+      return error;
   StringRef unitName = unitOf(weight.getSymName());
   auto [unit, isNewUnit] = units.try_emplace(unitName, model.table.units.size());
   if (isNewUnit) {
@@ -151,6 +155,24 @@ llvm::Expected<uint32_t> ArtifactBuilder::tensorIndex(WeightOp weight) {
   model.table.tensors.push_back(std::move(record));
   model.sources.push_back(std::move(*source));
   return entry->second;
+}
+
+llvm::Error ArtifactBuilder::weigh(MatrixSource &matrix) {
+  if (!isSearched(matrix.encoding))
+    return llvm::Error::success();
+  for (std::vector<FileRows> &part : matrix.parts)
+    for (FileRows &piece : part) {
+      ArrayRef<float> columns = importance->find(piece.weight);
+      if (columns.empty() || holdsExactly(matrix.encoding, *piece.format))
+        continue;
+      if (columns.size() != piece.columns)
+        return llvm::createStringError("the importance matrix has " + Twine(columns.size()) +
+                                       " columns for weight '" + piece.weight + "' with rows of " +
+                                       Twine(piece.columns) + ": it belongs to another model");
+      piece.importance = columns.data();
+      ++weighed;
+    }
+  return llvm::Error::success();
 }
 
 llvm::Error ArtifactBuilder::addPlan(ModuleOp module, plan::ProgramOp program,

@@ -6,6 +6,7 @@
 #include "compiler/CodeGen/ImageLinker.h"
 #include "compiler/Dialect/Plan/PlanDialect.h"
 #include "compiler/Dialect/Tern/TernDialect.h"
+#include "compiler/Import/ImportanceMatrix.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "targets/TargetInfo.h"
 #include "llvm/ADT/StringMap.h"
@@ -23,6 +24,11 @@ public:
   void addMetadata(llvm::StringRef key, llvm::StringRef value);
   void setTokenizer(std::unique_ptr<fb::TokenizerT> tokenizer);
 
+  /// Weighs the errors of matrices that are encoded anew. Before the first variant; not owned.
+  void setImportance(const ImportanceMatrix *matrix) { importance = matrix; }
+  /// How many matrices it weighs.
+  size_t weighedMatrices() const { return weighed; }
+
   /// `kernels` are the module's kernels in the order of `image.entries`. Tensors whose name,
   /// encoding and layout are already in the table are shared.
   llvm::Error addVariant(mlir::ModuleOp module, const TargetInfo &target,
@@ -33,9 +39,12 @@ public:
 
 private:
   llvm::Expected<uint32_t> tensorIndex(WeightOp weight);
+  llvm::Error weigh(MatrixSource &matrix);
   llvm::Error addPlan(mlir::ModuleOp module, plan::ProgramOp program, fb::VariantT &variant);
 
   ArtifactModel model;
+  const ImportanceMatrix *importance = nullptr;
+  size_t weighed = 0;
   llvm::StringMap<uint32_t> tensors;  ///< name, encoding and layout -> index
   llvm::StringMap<uint32_t> units;    ///< by name
   llvm::StringMap<uint32_t> kvCaches; ///< by symbol

@@ -26,6 +26,7 @@ struct CompileOptions {
   std::string output;               ///< "-" is standard output (not for artifacts)
   std::vector<std::string> targets; ///< at least one; one only unless kind is Tern
   std::string quantize = "keep";
+  std::string imatrix; ///< file that weighs errors of re-encoding; empty: none
   bool kvF32 = false;
   int64_t maxBatch = 64;
   OutputKind kind = OutputKind::Tern;

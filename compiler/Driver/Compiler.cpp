@@ -9,6 +9,7 @@
 #include "compiler/Driver/ArtifactBuilder.h"
 #include "compiler/Driver/CompileOptions.h"
 #include "compiler/Driver/Progress.h"
+#include "compiler/Driver/QuantizationReport.h"
 #include "compiler/Driver/Version.h"
 #include "compiler/Import/Import.h"
 #include "compiler/Text/TokenizerBuilder.h"
@@ -61,6 +62,7 @@ private:
   StageTimer timer;
   ImportedModel imported;
   std::vector<TargetBuild> builds;
+  std::optional<ImportanceMatrix> importance;
   std::vector<std::string> notes;
 
   llvm::Error compile();
@@ -101,6 +103,12 @@ llvm::Error Compilation::import() {
   if (path.ends_with(".onnx"))
     return llvm::createStringError(path.str() +
                                    ": reading ONNX is not built yet; convert the model to GGUF");
+  if (!options.imatrix.empty()) {
+    auto read = ImportanceMatrix::open(options.imatrix);
+    if (!read)
+      return read.takeError();
+    importance = std::move(*read);
+  }
   ImportOptions importOptions;
   importOptions.kvF32 = options.kvF32;
   importOptions.threads = options.jobs;
@@ -246,10 +254,13 @@ llvm::Error Compilation::writeTern() {
       return error;
 
   ArtifactBuilder builder(*imported.module, options.maxBatch, PipelineOptions().maxWanted);
+  if (importance)
+    builder.setImportance(&*importance);
   builder.addMetadata("tern.producer", TERN_PRODUCER);
   builder.addMetadata("tern.options", "--quantize=" + options.quantize +
                                           " --kv=" + (options.kvF32 ? "f32" : "f16") +
-                                          " --max-batch=" + std::to_string(options.maxBatch));
+                                          " --max-batch=" + std::to_string(options.maxBatch) +
+                                          (importance ? " --imatrix" : ""));
   builder.addMetadata("tern.source_digest", imported.sourceDigest);
   if (imported.tokenizer) {
     flatbuffers::FlatBufferBuilder buffer;
@@ -274,6 +285,12 @@ llvm::Error Compilation::writeTern() {
             builder.addVariant(*build.module, build.target, build.kernels, build.image))
       return error;
 
+  if (importance && builder.weighedMatrices() == 0)
+    return llvm::createStringError(
+        options.imatrix + ": weighs nothing: of its " + Twine(importance->size()) +
+        " entries none names a weight that --quantize=" + options.quantize +
+        " encodes anew as integers");
+
   timer.begin("pack");
   progress.begin("packing weights", "MB", 1e6);
   ArtifactModel model = builder.take(imported.inputFiles);
@@ -289,6 +306,11 @@ llvm::Error Compilation::writeTern() {
 }
 
 llvm::Error Compilation::report(const ArtifactModel &model) {
+  QuantizationReport quantization(model);
+  quantization.print(llvm::errs());
+  std::string warning = quantization.ternaryWarning();
+  if (!warning.empty())
+    llvm::errs() << "ternc: " << options.input << ": WARNING: " << warning << '\n';
   if (options.timing) {
     for (const StageTimer::Stage &stage : timer.stages())
       llvm::errs() << llvm::format("%-10s %8.3f s\n", stage.name.c_str(), stage.seconds);
@@ -316,11 +338,14 @@ llvm::Error Compilation::report(const ArtifactModel &model) {
   llvm::json::Array noteArray;
   for (const std::string &note : notes)
     noteArray.push_back(note);
+  if (!warning.empty())
+    noteArray.push_back(warning);
   root["output"] = options.output;
   root["output_bytes"] = model.table.file_size;
   root["seconds"] = timer.total();
   root["stage_seconds"] = std::move(stages);
   root["variants"] = std::move(variants);
+  root["weights"] = quantization.json();
   root["notes"] = std::move(noteArray);
   return writeStandardOutput(llvm::formatv("{0:2}\n", llvm::json::Value(std::move(root))).str());
 }

@@ -59,7 +59,7 @@ constexpr BlockFormat formats[] = {
     {"mxfp4", 39, 32, 17, e2m1g32, GroupFit::Peak, unpackMXFP4, packMXFP4},
     {"tq1_0", 34, 256, 54, ternaryB3g256, GroupFit::Peak, unpackTQ1_0, packTQ1_0},
     {"tq2_0", 35, 256, 66, ternaryg256, GroupFit::Peak, unpackTQ2_0, packTQ2_0},
-    {"ternary", -1, 256, 66, ternaryg256, GroupFit::Mean, unpackTernary, packTernary},
+    {"ternary", -1, 256, 66, ternaryg256, GroupFit::Search, unpackTernary, packTernary},
 };
 
 } // namespace

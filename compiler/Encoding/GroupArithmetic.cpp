@@ -1,6 +1,7 @@
 #include "compiler/Encoding/GroupArithmetic.h"
 
 #include "compiler/Encoding/HalfFloat.h"
+#include "compiler/Encoding/ScaleSearch.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/ErrorHandling.h"
 #include <algorithm>
@@ -151,8 +152,15 @@ bool canEncode(const EncodingDesc &encoding) {
 }
 
 GroupScale encodeGroup(const EncodingDesc &encoding, GroupFit fit, const float *data,
-                       uint8_t *codes) {
+                       uint8_t *codes, const float *importance) {
   ArrayRef<float> values(data, encoding.groupSize);
+  if (fit == GroupFit::Search && isSearched(encoding)) {
+    FittedScale found = searchScale(encoding, values, importance, codes);
+    GroupScale bits{scaleToBits(encoding.scale, found.scale)};
+    if (encoding.minimum)
+      bits.minimum = scaleToBits(encoding.scale, found.minimum);
+    return bits;
+  }
   float scale = 0;
   switch (encoding.codes) {
   case CodeKind::Int8:
@@ -173,8 +181,8 @@ GroupScale encodeGroup(const EncodingDesc &encoding, GroupFit fit, const float *
   case CodeKind::Ternary:
   case CodeKind::TernaryB3: {
     float peak = peakMagnitude(values);
-    scale = encodeSymmetric(values, fit == GroupFit::Mean ? ternaryMean(values, peak) : peak, -1, 1,
-                            1, codes);
+    scale = encodeSymmetric(values, fit == GroupFit::Search ? ternaryMean(values, peak) : peak, -1,
+                            1, 1, codes);
     break;
   }
   case CodeKind::Quaternary:

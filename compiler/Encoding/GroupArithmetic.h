@@ -11,8 +11,9 @@ namespace tern {
 
 /// How the scale of a group is found when values are encoded.
 enum class GroupFit : uint8_t {
-  Peak, ///< the largest magnitude meets the end of the code range: what GGUF's quantizers do
-  Mean, ///< ternary: the mean magnitude (BitNet's absmean); quaternary: the nearer of +-2 and +-1
+  Peak,   ///< the largest magnitude meets the end of the code range: what GGUF's quantizers do
+  Search, ///< what --quantize does: integers by searchScale; ternary by the mean magnitude
+          ///< (BitNet's absmean); quaternary by the nearer of +-2 and +-1
 };
 
 /// The raw bits of what scales a group: as stored, integers with their offset. The super-group's
@@ -30,9 +31,10 @@ uint32_t scaleToBits(ScaleType type, float scale);
 /// True if values can be encoded so. Encodings with super-groups are only read.
 bool canEncode(const EncodingDesc &encoding);
 
-/// Encodes one group of `encoding.groupSize` values; canEncode(encoding).
+/// Encodes one group of `encoding.groupSize` values; canEncode(encoding). `importance` serves
+/// GroupFit::Search of integers: the weight of each value's squared error, or null.
 GroupScale encodeGroup(const EncodingDesc &encoding, GroupFit fit, const float *values,
-                       uint8_t *codes);
+                       uint8_t *codes, const float *importance = nullptr);
 /// The values of Encoding.h's formulas, evaluated in float from left to right.
 void decodeGroup(const EncodingDesc &encoding, const uint8_t *codes, const GroupScale &scale,
                  float *values);

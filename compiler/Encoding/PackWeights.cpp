@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <bit>
 #include <cassert>
+#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -214,17 +215,20 @@ struct RowCodes {
   std::vector<GroupScale> scales;
   std::vector<float> values;
 
-  void load(const PackedMatrix &m, const BlockFormat &format, const uint8_t *row) {
+  /// `error` may be null.
+  void load(const PackedMatrix &m, const SourceRows &source, const uint8_t *row,
+            EncodingError *error) {
     codes.resize(m.k);
     scales.resize(m.k / m.encoding.groupSize);
-    if (holdsExactly(m.encoding, format))
-      copyCodes(m, format, row);
+    if (holdsExactly(m.encoding, *source.format))
+      copyCodes(m, *source.format, row, error);
     else
-      encodeValues(m, format, row);
+      encodeValues(m, source, row, error);
   }
 
 private:
-  void copyCodes(const PackedMatrix &m, const BlockFormat &format, const uint8_t *row) {
+  void copyCodes(const PackedMatrix &m, const BlockFormat &format, const uint8_t *row,
+                 EncodingError *error) {
     for (uint64_t k = 0; k < m.k; k += format.blockElements, row += format.blockBytes)
       format.unpack(row, {&codes[k], &scales[k / m.encoding.groupSize]});
     if (format.encoding.outerScale() != m.encoding.outerScale())
@@ -235,7 +239,7 @@ private:
     for (uint64_t k = 0; k < m.k; k += m.encoding.groupSize)
       if (std::find(&codes[k], &codes[k] + m.encoding.groupSize, 3) !=
           &codes[k] + m.encoding.groupSize)
-        reencodeTernary(m.encoding, k);
+        reencodeTernary(m.encoding, k, error);
   }
 
   static void widenScales(const EncodingDesc &encoding, GroupScale &scale) {
@@ -247,26 +251,39 @@ private:
       widen(encoding.hasSuper() ? scale.superMinimum : scale.minimum);
   }
 
-  void reencodeTernary(const EncodingDesc &encoding, uint64_t k) {
+  void reencodeTernary(const EncodingDesc &encoding, uint64_t k, EncodingError *error) {
     values.resize(encoding.groupSize);
     GroupScale &scale = scales[k / encoding.groupSize];
     decodeGroup(encoding, &codes[k], scale, values.data());
-    scale = encodeGroup(encoding, GroupFit::Mean, values.data(), &codes[k]);
+    scale = encodeGroup(encoding, GroupFit::Search, values.data(), &codes[k]);
+    if (!error)
+      return;
+    std::vector<float> encoded(encoding.groupSize);
+    decodeGroup(encoding, &codes[k], scale, encoded.data());
+    error->add(values.data(), encoded.data(), encoded.size());
   }
 
-  void encodeValues(const PackedMatrix &m, const BlockFormat &format, const uint8_t *row) {
+  void encodeValues(const PackedMatrix &m, const SourceRows &source, const uint8_t *row,
+                    EncodingError *error) {
     values.resize(m.k);
-    decodeRow(format, row, m.k, values.data());
-    for (uint64_t k = 0; k < m.k; k += m.encoding.groupSize)
-      scales[k / m.encoding.groupSize] =
-          encodeGroup(m.encoding, GroupFit::Mean, &values[k], &codes[k]);
+    decodeRow(*source.format, row, m.k, values.data());
+    std::vector<float> encoded(m.encoding.groupSize);
+    for (uint64_t k = 0; k < m.k; k += m.encoding.groupSize) {
+      GroupScale &scale = scales[k / m.encoding.groupSize];
+      scale = encodeGroup(m.encoding, GroupFit::Search, &values[k], &codes[k],
+                          source.importance ? source.importance + k : nullptr);
+      if (!error)
+        continue;
+      decodeGroup(m.encoding, &codes[k], scale, encoded.data());
+      error->add(&values[k], encoded.data(), encoded.size());
+    }
   }
 };
 
 //===-- Tiles
 //-------------------------------------------------------------------------------------===//
 
-// Calls visit(format, bytes of the row, row within the tile) for the rows of one tile and part.
+// Calls visit(source, bytes of the row, row within the tile) for the rows of one tile and part.
 template <typename Visit>
 void forEachRow(const PackedMatrix &m, unsigned part, uint64_t tile, Visit visit) {
   uint64_t begin = tile * m.layout.tileRows;
@@ -275,18 +292,31 @@ void forEachRow(const PackedMatrix &m, unsigned part, uint64_t tile, Visit visit
   for (const SourceRows &source : m.parts[part]) {
     uint64_t sourceEnd = sourceBegin + source.rows;
     for (uint64_t row = std::max(begin, sourceBegin); row < std::min(end, sourceEnd); ++row)
-      visit(*source.format, source.data + (row - sourceBegin) * source.format->rowBytes(m.k),
+      visit(source, source.data + (row - sourceBegin) * source.format->rowBytes(m.k),
             unsigned(row - begin));
     sourceBegin = sourceEnd;
   }
 }
 
-void packGroupedTile(const PackedMatrix &m, uint64_t tile, uint8_t *out) {
+// The entry of a source of a part; null if none are wanted.
+EncodingError *errorOf(const PackedMatrix &m, unsigned part, const SourceRows &source,
+                       MutableArrayRef<EncodingError> errors) {
+  if (errors.empty())
+    return nullptr;
+  size_t index = size_t(&source - m.parts[part].begin());
+  for (unsigned before = 0; before < part; ++before)
+    index += m.parts[before].size();
+  return &errors[index];
+}
+
+void packGroupedTile(const PackedMatrix &m, uint64_t tile, uint8_t *out,
+                     MutableArrayRef<EncodingError> errors) {
   RowCodes scratch;
   RowPlacer placer(m);
   uint64_t outerSize = m.encoding.outerSize(), groups = m.k / outerSize;
   for (unsigned part = 0; part < m.parts.size(); ++part)
-    forEachRow(m, part, tile, [&](const BlockFormat &format, const uint8_t *bytes, unsigned row) {
+    forEachRow(m, part, tile, [&](const SourceRows &source, const uint8_t *bytes, unsigned row) {
+      const BlockFormat &format = *source.format;
       if (PlaceBlock place = findShortCut(m.encoding, format)) {
         bool checked = m.encoding.codes == CodeKind::Ternary;
         uint64_t group = 0;
@@ -298,7 +328,7 @@ void packGroupedTile(const PackedMatrix &m, uint64_t tile, uint8_t *out) {
         if (group == groups)
           return;
       }
-      scratch.load(m, format, bytes);
+      scratch.load(m, source, bytes, errorOf(m, part, source, errors));
       for (uint64_t group = 0; group < groups; ++group)
         placer.place(&scratch.codes[group * outerSize],
                      &scratch.scales[group * outerSize / m.encoding.groupSize], row,
@@ -316,15 +346,18 @@ const BlockFormat &floatFormat(CodeKind kind) {
 // cache.
 constexpr uint64_t stripElements = maxBlockElements;
 
-template <typename Element> void packFloatTile(const PackedMatrix &m, uint64_t tile, Element *out) {
+template <typename Element>
+void packFloatTile(const PackedMatrix &m, uint64_t tile, Element *out,
+                   MutableArrayRef<EncodingError> errors) {
   unsigned tileRows = m.layout.tileRows, parts = m.parts.size();
   const BlockFormat &target = floatFormat(m.encoding.codes);
   std::vector<Element> strip(tileRows * stripElements);
-  float values[stripElements];
+  float values[stripElements], encoded[stripElements];
   for (unsigned part = 0; part < parts; ++part)
     for (uint64_t k = 0; k < m.k; k += stripElements) {
       uint64_t length = std::min(stripElements, m.k - k);
-      forEachRow(m, part, tile, [&](const BlockFormat &format, const uint8_t *bytes, unsigned row) {
+      forEachRow(m, part, tile, [&](const SourceRows &source, const uint8_t *bytes, unsigned row) {
+        const BlockFormat &format = *source.format;
         auto *elements = reinterpret_cast<uint8_t *>(&strip[row * stripElements]);
         if (&format == &target) {
           memcpy(elements, bytes + format.rowBytes(k), length * sizeof(Element));
@@ -332,6 +365,11 @@ template <typename Element> void packFloatTile(const PackedMatrix &m, uint64_t t
         }
         decodeRow(format, bytes + format.rowBytes(k), length, values);
         encodeRow(target, values, length, elements);
+        if (EncodingError *error = errorOf(m, part, source, errors);
+            error && !holdsExactly(m.encoding, format)) {
+          decodeRow(target, elements, length, encoded);
+          error->add(values, encoded, length);
+        }
       });
       for (uint64_t i = 0; i < length; ++i)
         for (unsigned row = 0; row < tileRows; ++row)
@@ -387,17 +425,30 @@ Error checkPackedMatrix(const PackedMatrix &m) {
   return Error::success();
 }
 
-void packTiles(const PackedMatrix &m, uint64_t first, uint64_t end, uint8_t *out) {
+void EncodingError::add(const float *values, const float *encoded, uint64_t count) {
+  for (uint64_t i = 0; i < count; ++i) {
+    double difference = double(encoded[i]) - double(values[i]);
+    squaredError += difference * difference;
+    squaredValues += double(values[i]) * double(values[i]);
+  }
+}
+
+double EncodingError::relative() const {
+  return squaredError == 0 ? 0 : std::sqrt(squaredError / squaredValues);
+}
+
+void packTiles(const PackedMatrix &m, uint64_t first, uint64_t end, uint8_t *out,
+               MutableArrayRef<EncodingError> errors) {
   uint64_t tileBytes = m.tileBytes();
   for (uint64_t tile = first; tile < end; ++tile, out += tileBytes) {
     if (m.encoding.codes == CodeKind::F32) {
-      packFloatTile(m, tile, reinterpret_cast<uint32_t *>(out));
+      packFloatTile(m, tile, reinterpret_cast<uint32_t *>(out), errors);
     } else if (m.encoding.isFloat()) {
-      packFloatTile(m, tile, reinterpret_cast<uint16_t *>(out));
+      packFloatTile(m, tile, reinterpret_cast<uint16_t *>(out), errors);
     } else {
       if ((tile + 1) * m.layout.tileRows > m.rows)
         memset(out, 0, tileBytes);
-      packGroupedTile(m, tile, out);
+      packGroupedTile(m, tile, out, errors);
     }
   }
 }

@@ -1,7 +1,7 @@
 // From a file's rows to the bytes a WeightLayout describes.
 //
 // Packing copies codes and scales where the target encoding holds the source's, and otherwise
-// decodes and encodes (int8 and int4 by peak, ternary by mean magnitude). Everything works on
+// decodes and encodes by GroupFit::Search. Everything works on
 // ranges of tiles, so that a caller can stream a tensor of any size through a small buffer and use
 // several threads.
 #ifndef TERN_COMPILER_ENCODING_PACKWEIGHTS_H
@@ -14,11 +14,20 @@
 
 namespace tern {
 
-/// Rows of `k` elements, one after another in a file's format. `data` is not owned.
+/// Rows of `k` elements, one after another in a file's format. Pointers are not owned.
 struct SourceRows {
   const BlockFormat *format = nullptr;
   const uint8_t *data = nullptr;
   uint64_t rows = 0;
+  const float *importance = nullptr; ///< weight of each of the k columns' errors, or null
+};
+
+/// What encoding values anew has cost, summed over elements; both 0 where codes were copied.
+struct EncodingError {
+  double squaredError = 0, squaredValues = 0;
+  void add(const float *values, const float *encoded, uint64_t count);
+  /// |encoded - values| / |values|, the Frobenius norms; 0 for nothing but zeros.
+  double relative() const;
 };
 
 /// A matrix [rows][k], or [parts][rows][k], and how it shall lie in the artifact.
@@ -44,7 +53,9 @@ llvm::Error checkPackedMatrix(const PackedMatrix &matrix);
 
 /// Writes tiles [first, end) to `out`, (end - first) * tileBytes() bytes. Rows past the last are
 /// zero bytes: code 0 under scale 0. The matrix has passed checkPackedMatrix. Thread-safe.
-void packTiles(const PackedMatrix &matrix, uint64_t first, uint64_t end, uint8_t *out);
+/// `errors` is empty or has an entry for each source, in the order of the parts, to add to.
+void packTiles(const PackedMatrix &matrix, uint64_t first, uint64_t end, uint8_t *out,
+               llvm::MutableArrayRef<EncodingError> errors = {});
 
 /// True if a Ternary-typed tensor of 2-bit codes holds code 3 (value +2) anywhere: it is then
 /// Quaternary. `data` is `blocks` blocks of `format`. Thread-safe.

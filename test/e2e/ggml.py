@@ -49,8 +49,8 @@ def dequantize_q2_0(data: bytes) -> np.ndarray:
     return values
 
 
-def ggml_quantize(values: np.ndarray, kind: Type) -> bytes:
-    """Rows of float32, a multiple of the block each, in one piece."""
+def ggml_quantize(values: np.ndarray, kind: Type, importance: np.ndarray | None = None) -> bytes:
+    """Rows of float32, a multiple of the block each, in one piece; `importance` has one float32 a column."""
     rows = np.ascontiguousarray(values, np.float32).reshape(-1, values.shape[-1])
     elements, size = GGML_QUANT_SIZES[kind]
     data = ctypes.create_string_buffer(rows.size // elements * size)
@@ -58,7 +58,8 @@ def ggml_quantize(values: np.ndarray, kind: Type) -> bytes:
         quantize = getattr(library(), function_name("quantize", kind) + "_ref")
         quantize(ctypes.c_void_p(rows.ctypes.data), data, ctypes.c_int64(rows.size))
         return data.raw
-    written = library().ggml_quantize_chunk(kind.value, rows.ctypes.data, data, 0, rows.shape[0], rows.shape[1], None)
+    matrix = None if importance is None else importance.ctypes.data
+    written = library().ggml_quantize_chunk(kind.value, rows.ctypes.data, data, 0, rows.shape[0], rows.shape[1], matrix)
     assert written == len(data.raw)
     return data.raw
 

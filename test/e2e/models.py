@@ -68,6 +68,7 @@ class ModelSpec:
     ternary: bool = False  # matrices hold scale * {-1, 0, 1}
     codes_of_two: bool = False  # TQ2_0 codes 3 (+2) in every matrix of that type
     outliers: bool = False  # see amplify_channels
+    gain_spread: float = 0.0  # of the logarithm of the norms' gains: channels of unequal magnitude
     embedding_scale: float = 1.0  # above 1: the residual stream dominates what layers add, as in trained models
     tokenizer: bool = True
     add_bos: bool = False
@@ -143,6 +144,8 @@ def random_values(spec: ModelSpec, name: str, like: torch.Tensor, embedding: boo
     if name.endswith("bias"):
         return torch.randn_like(like) * 0.5
     if like.ndim == 1:
+        if spec.gain_spread:
+            return torch.exp(spec.gain_spread * torch.randn_like(like))
         return (0 if spec.traits.norms_around_zero else 1) + 0.3 * torch.randn_like(like)
     columns = like.shape[1]
     if embedding:

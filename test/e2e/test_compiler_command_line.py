@@ -50,7 +50,6 @@ def test_help_and_version_go_to_stdout() -> None:
         ["model.gguf", "-o", "out/m.tern", "--progress=on"],
         ["model.gguf", "-o", "out/m.tern", "-j", "x"],
         ["model.gguf", "-o", "out/m.tern", "--calibration=f"],
-        ["model.gguf", "-o", "out/m.tern", "--imatrix=f"],
         ["model.gguf", "--emit=tern-ir", "--json"],
         ["model.gguf", "--emit=asm", "--target=x86_64-avx2,x86_64-avx512vnni"],
     ],

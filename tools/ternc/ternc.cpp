@@ -30,11 +30,15 @@ cl::opt<std::string>
     target("target", cl::init("host"), cl::value_desc("NAME[,NAME...]"),
            cl::desc("Target, or several for one artifact with a variant each (default: host)"),
            cl::cat(category));
+cl::opt<std::string> quantize(
+    "quantize", cl::init("keep"), cl::value_desc("POLICY"),
+    cl::desc("keep (default) | f32 | f16 | int8 | int4[:gN[:min]] | ternary | ternary-b3 | "
+             "quaternary; PATTERN=POLICY pairs, comma-separated, override by weight name"),
+    cl::cat(category));
 cl::opt<std::string>
-    quantize("quantize", cl::init("keep"), cl::value_desc("POLICY"),
-             cl::desc("keep (default) | f32 | f16 | int8 | int4[:g32] | ternary; "
-                      "PATTERN=POLICY pairs, comma-separated, override by weight name"),
-             cl::cat(category));
+    imatrix("imatrix", cl::value_desc("FILE"),
+            cl::desc("Importance matrix of llama-imatrix: weighs the errors of int8 and int4"),
+            cl::cat(category));
 cl::opt<std::string> kv("kv", cl::init("f16"), cl::value_desc("f16|f32"),
                         cl::desc("Element type of the key / value cache (default: f16)"),
                         cl::cat(category));
@@ -123,6 +127,14 @@ int readOptions(CompileOptions &options) {
   if (auto policy = QuantizationPolicy::parse(quantize); !policy)
     return usageError(llvm::toString(policy.takeError()));
   options.quantize = quantize;
+  if (!imatrix.empty() && *kind != OutputKind::Tern)
+    return usageError("--imatrix chooses scales when weights are packed; it does not go with "
+                      "--emit=" +
+                      llvm::Twine(emit));
+  if (!imatrix.empty() && quantize == "keep")
+    return usageError("--imatrix weighs the errors of weights that are encoded anew; add "
+                      "--quantize=int4 or another policy");
+  options.imatrix = imatrix;
   options.jobs = jobs ? jobs : std::max(1u, llvm::hardware_concurrency().compute_thread_count());
   options.timing = timing;
   options.json = json;

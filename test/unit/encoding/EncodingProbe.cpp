@@ -2,6 +2,8 @@
 //
 //   encoding_probe decode FORMAT < block bytes > float32 values
 //   encoding_probe encode FORMAT < float32 values > block bytes
+//   encoding_probe search ENCODING < float32 values and importances, a group of each in turn
+//                                  > float32 values as they come back
 #include "compiler/Encoding/BlockFormat.h"
 #include <cstdio>
 #include <cstring>
@@ -16,12 +18,36 @@ static std::vector<uint8_t> readAll(FILE *file) {
   return bytes;
 }
 
+static bool writeAll(const void *data, size_t size) {
+  return fwrite(data, 1, size, stdout) == size && fflush(stdout) == 0;
+}
+
+static int search(const tern::EncodingDesc &encoding) {
+  std::vector<uint8_t> input = readAll(stdin), codes(encoding.groupSize);
+  size_t group = encoding.groupSize, bytes = 2 * group * sizeof(float);
+  std::vector<float> values(2 * group), decoded(group);
+  for (size_t at = 0; at + bytes <= input.size(); at += bytes) {
+    memcpy(values.data(), input.data() + at, bytes);
+    tern::GroupScale scale = tern::encodeGroup(encoding, tern::GroupFit::Search, values.data(),
+                                               codes.data(), values.data() + group);
+    tern::decodeGroup(encoding, codes.data(), scale, decoded.data());
+    if (!writeAll(decoded.data(), group * sizeof(float)))
+      return 1;
+  }
+  return 0;
+}
+
 int main(int argc, char **argv) {
+  if (argc == 3 && strcmp(argv[1], "search") == 0)
+    if (auto encoding = tern::parseEncoding(argv[2]); encoding && tern::canEncode(*encoding))
+      return search(*encoding);
   const tern::BlockFormat *format = argc == 3 ? tern::findBlockFormat(argv[2]) : nullptr;
   bool decode = argc == 3 && strcmp(argv[1], "decode") == 0;
   if (!format || (!decode && strcmp(argv[1], "encode") != 0)) {
-    fprintf(stderr, "usage: encoding_probe decode|encode FORMAT; formats: %s\n",
-            tern::knownBlockFormats().c_str());
+    fprintf(
+        stderr,
+        "usage: encoding_probe decode|encode FORMAT, encoding_probe search ENCODING; formats: %s\n",
+        tern::knownBlockFormats().c_str());
     return 2;
   }
   std::vector<uint8_t> input = readAll(stdin);
@@ -41,5 +67,5 @@ int main(int argc, char **argv) {
   }
   const void *output = decode ? static_cast<const void *>(values.data()) : bytes.data();
   size_t size = decode ? elements * sizeof(float) : bytes.size();
-  return fwrite(output, 1, size, stdout) == size && fflush(stdout) == 0 ? 0 : 1;
+  return writeAll(output, size) ? 0 : 1;
 }

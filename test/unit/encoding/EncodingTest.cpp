@@ -107,7 +107,7 @@ TEST(EncodeGroup, TernaryMeanKeepsExactlyTernaryGroups) {
   for (int i = 0; i < 256; ++i)
     values[i] = float(i % 3 - 1) * 0.37f;
   uint8_t codes[256];
-  GroupScale scale = encodeGroup(ternary, GroupFit::Mean, values.data(), codes);
+  GroupScale scale = encodeGroup(ternary, GroupFit::Search, values.data(), codes);
   decodeGroup(ternary, codes, scale, decoded.data());
   EXPECT_EQ(values, decoded);
 }
@@ -116,7 +116,7 @@ TEST(EncodeGroup, TernaryMeanUsesTheMeanMagnitude) {
   EncodingDesc ternary{CodeKind::Ternary, 4, ScaleType::F32};
   float values[4] = {4, -1, 1, 0.5f}; // mean magnitude 1.625: codes +1, -1, +1, 0
   uint8_t codes[4];
-  EXPECT_EQ(std::bit_cast<float>(encodeGroup(ternary, GroupFit::Mean, values, codes).scale),
+  EXPECT_EQ(std::bit_cast<float>(encodeGroup(ternary, GroupFit::Search, values, codes).scale),
             1.625f);
   EXPECT_EQ(codes[0], 2);
   EXPECT_EQ(codes[1], 0);
@@ -128,12 +128,97 @@ TEST(EncodeGroup, QuaternaryMeetsThePeakWithItsLargestCode) {
   EncodingDesc quaternary{CodeKind::Quaternary, 4, ScaleType::F32};
   float values[4] = {-4, 2, -2, 0}; // scale -2: values 2, -1, 1, 0
   uint8_t codes[4];
-  EXPECT_EQ(std::bit_cast<float>(encodeGroup(quaternary, GroupFit::Mean, values, codes).scale),
+  EXPECT_EQ(std::bit_cast<float>(encodeGroup(quaternary, GroupFit::Search, values, codes).scale),
             -2.0f);
   EXPECT_EQ(codes[0], 3);
   EXPECT_EQ(codes[1], 0);
   EXPECT_EQ(codes[2], 2);
   EXPECT_EQ(codes[3], 1);
+}
+
+double weightedError(const EncodingDesc &encoding, GroupFit fit, const std::vector<float> &values,
+                     const std::vector<float> &weights, const float *importance) {
+  std::vector<uint8_t> codes(values.size());
+  std::vector<float> decoded(values.size());
+  GroupScale scale = encodeGroup(encoding, fit, values.data(), codes.data(), importance);
+  decodeGroup(encoding, codes.data(), scale, decoded.data());
+  double error = 0;
+  for (size_t i = 0; i < values.size(); ++i)
+    error += weights[i] * std::pow(double(values[i]) - double(decoded[i]), 2);
+  return error;
+}
+
+const EncodingDesc searched[] = {
+    {CodeKind::Int4, 32, ScaleType::F16},        {CodeKind::Int4, 128, ScaleType::F16},
+    {CodeKind::UInt4, 64, ScaleType::F16, true}, {CodeKind::UInt2, 32, ScaleType::F32, true},
+    {CodeKind::Int3, 32, ScaleType::F32},        {CodeKind::Int8, 32, ScaleType::F16}};
+
+// Against every scale on a fine grid, each with the codes nearest to the values.
+TEST(SearchScale, ComesNearTheBestScaleThereIs) {
+  std::mt19937 random(21);
+  std::student_t_distribution<float> tails(4);
+  EncodingDesc int4{CodeKind::Int4, 32, ScaleType::F32};
+  double found = 0, best = 0;
+  for (int trial = 0; trial < 200; ++trial) {
+    std::vector<float> values(32), ones(32, 1.0f);
+    float peak = 0;
+    for (float &value : values) {
+      value = tails(random);
+      peak = std::max(peak, std::fabs(value));
+    }
+    found += weightedError(int4, GroupFit::Search, values, ones, nullptr);
+    double least = 1e30;
+    for (int step = -4000; step <= 4000; ++step) {
+      double scale = peak / 5 * step / 4000, error = 0;
+      for (float value : values) {
+        double code = scale == 0 ? 0 : std::clamp(std::nearbyint(value / scale), -8.0, 7.0);
+        error += std::pow(value - scale * code, 2);
+      }
+      least = std::min(least, error);
+    }
+    best += least;
+  }
+  EXPECT_LT(found, 1.01 * best);
+}
+
+TEST(SearchScale, NeverLosesToThePeakAndWeighsErrors) {
+  std::mt19937 random(22);
+  std::normal_distribution<float> normal;
+  for (const EncodingDesc &encoding : searched) {
+    double peak = 0, search = 0, plain = 0, weighed = 0;
+    for (int trial = 0; trial < 300; ++trial) {
+      std::vector<float> values(encoding.groupSize), ones(encoding.groupSize, 1.0f),
+          weights(encoding.groupSize);
+      for (size_t i = 0; i < values.size(); ++i) {
+        values[i] = normal(random) * (random() % 16 ? 1 : 3);
+        weights[i] = std::exp(2 * normal(random));
+      }
+      peak += weightedError(encoding, GroupFit::Peak, values, ones, nullptr);
+      search += weightedError(encoding, GroupFit::Search, values, ones, nullptr);
+      plain += weightedError(encoding, GroupFit::Search, values, weights, nullptr);
+      weighed += weightedError(encoding, GroupFit::Search, values, weights, weights.data());
+    }
+    EXPECT_LT(search, (encoding.codes == CodeKind::Int8 ? 1.0 : 0.95) * peak) << encoding.str();
+    EXPECT_LT(weighed, (encoding.codes == CodeKind::Int8 ? 1.0 : 0.95) * plain) << encoding.str();
+  }
+}
+
+TEST(SearchScale, KeepsWhatCanBeHeldExactly) {
+  for (const EncodingDesc &encoding : searched) {
+    std::vector<float> zeros(encoding.groupSize), constant(encoding.groupSize, -0.75f),
+        ones(encoding.groupSize, 1.0f), steps(encoding.groupSize), none(encoding.groupSize);
+    for (size_t i = 0; i < steps.size(); ++i)
+      steps[i] = 0.125f * (float(i % 4) - (encoding.minimum ? 0 : 2));
+    for (const std::vector<float> &values : {zeros, constant, steps}) {
+      double squares = 0;
+      for (float value : values)
+        squares += double(value) * value;
+      double error = weightedError(encoding, GroupFit::Search, values, ones, nullptr);
+      EXPECT_LE(error, 1e-6 * squares) << encoding.str();
+      // Importances of nothing but zeros are no information.
+      EXPECT_EQ(weightedError(encoding, GroupFit::Search, values, ones, none.data()), error);
+    }
+  }
 }
 
 // The kernels' accumulator bounds rest on these ranges, so no input may leave them.
@@ -144,7 +229,7 @@ TEST(EncodeGroup, CodesStayInRangeForEveryInput) {
   for (const BlockFormat &format : blockFormats()) {
     if (format.isFloat() || !format.canEncode())
       continue;
-    for (GroupFit fit : {GroupFit::Peak, GroupFit::Mean})
+    for (GroupFit fit : {GroupFit::Peak, GroupFit::Search})
       for (int trial = 0; trial < 200; ++trial) {
         std::vector<float> values(format.encoding.groupSize);
         for (float &value : values)

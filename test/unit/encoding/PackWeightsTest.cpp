@@ -196,7 +196,7 @@ TEST(PackWeights, RequantizedValuesAreThoseOfEncodeGroup) {
     for (uint64_t r = 0; r < 34; ++r) {
       std::vector<float> values = source.row(r);
       for (uint64_t k = 0; k < 512; k += encoding.groupSize) {
-        GroupScale scale = encodeGroup(encoding, GroupFit::Mean, &values[k], codes.data());
+        GroupScale scale = encodeGroup(encoding, GroupFit::Search, &values[k], codes.data());
         decodeGroup(encoding, codes.data(), scale, expected.data());
         for (uint64_t i = 0; i < encoding.groupSize; ++i)
           ASSERT_EQ(valueAt(m, packed, 0, r, k + i), expected[i])
@@ -204,6 +204,46 @@ TEST(PackWeights, RequantizedValuesAreThoseOfEncodeGroup) {
       }
     }
   }
+}
+
+// Two stacked parts, the second of two sources: each has an error of its own, and importances reach
+// their source alone.
+TEST(PackWeights, ErrorsAndImportancesBelongToTheirSource) {
+  Source a = randomSource("f16", 40, 128, 31), b = randomSource("f16", 16, 128, 32),
+         c = randomSource("q4_0", 24, 128, 33);
+  std::vector<float> importance(128);
+  for (size_t i = 0; i < importance.size(); ++i)
+    importance[i] = i % 7 == 0 ? 100 : 0.01f;
+  EncodingDesc int4{CodeKind::Int4, 32, ScaleType::F16};
+  SourceRows weighed = b.view();
+  weighed.importance = importance.data();
+  PackedMatrix plain{{}, int4, 40, 128, {{a.view()}, {b.view(), c.view()}}},
+      m{{}, int4, 40, 128, {{a.view()}, {weighed, c.view()}}};
+  std::vector<uint8_t> packed(m.bytes()), without(m.bytes());
+  std::vector<EncodingError> errors(3), plainErrors(3);
+  packTiles(m, 0, m.tiles(), packed.data(), errors);
+  packTiles(plain, 0, m.tiles(), without.data(), plainErrors);
+  EXPECT_EQ(errors[0].squaredError, plainErrors[0].squaredError);
+  EXPECT_GT(errors[1].squaredError, plainErrors[1].squaredError);
+  EXPECT_EQ(errors[2].squaredError, 0) << "Q4_0 is copied";
+  EXPECT_EQ(errors[2].relative(), 0);
+  EncodingError expected;
+  for (uint64_t r = 0; r < 40; ++r) {
+    std::vector<float> values = a.row(r), decoded(128);
+    for (uint64_t k = 0; k < 128; ++k)
+      decoded[k] = valueAt(m, packed, 0, r, k);
+    expected.add(values.data(), decoded.data(), 128);
+  }
+  EXPECT_NEAR(errors[0].relative(), expected.relative(), 1e-9);
+  EXPECT_NEAR(expected.relative(), 0.08, 0.03);
+  double weighedError = 0, plainError = 0;
+  for (uint64_t r = 0; r < 16; ++r)
+    for (uint64_t k = 0; k < 128; ++k) {
+      float value = b.row(r)[k];
+      weighedError += importance[k] * std::pow(value - valueAt(m, packed, 1, r, k), 2);
+      plainError += importance[k] * std::pow(value - valueAt(m, without, 1, r, k), 2);
+    }
+  EXPECT_LT(weighedError, 0.7 * plainError);
 }
 
 TEST(PackWeights, TileRangesGiveTheSameBytesAsTheWhole) {
