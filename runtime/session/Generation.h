@@ -62,7 +62,8 @@ public:
   /// under way goes on as before.
   Status begin(const GenerationOptions &options, const int32_t *prompt, size_t size);
 
-  /// Produces the next token, or the finish. A failed call ends the generation.
+  /// Produces the next token, or the finish. A failed call ends the generation. Fails if somebody
+  /// else has changed the slot since the generation's last call.
   Status next(Piece &piece);
 
   /// From any thread: the call of next() under way or the next one finishes.
@@ -72,7 +73,7 @@ private:
   friend class GenerationBatch;
 
   /// Brings the generation to where its pending tokens are to be evaluated; `needed` is false if it
-  /// is over, or the next token is chosen already.
+  /// is over, if the next token is chosen already, or if next() has something to report.
   Status prepare(bool &needed);
   bool isFull() const;
   Status feedPending(Logits &logits);
@@ -80,6 +81,9 @@ private:
   Status evaluate();
   Status giveOut(Piece &piece);
   Status shiftContext();
+  bool isMoved() const { return session->changes(slot) != slotChanges; }
+  /// Takes the slot as it is now for the one to go on from.
+  void acceptSlot() { slotChanges = session->changes(slot); }
   Status choose(const float *logits);
 
   Session *session = nullptr;
@@ -101,6 +105,7 @@ private:
   bool ready = false;                ///< `chosen` has been chosen, but not given out
   Generation *nextInBatch = nullptr; ///< both used by GenerationBatch
   uint32_t rowsInCall = 0;
+  uint64_t slotChanges = 0; ///< session->changes() when the generation last used the slot
   bool begun = false;
   Finish finished = Finish::none;
   std::atomic<bool> cancelRequested{false};

@@ -97,6 +97,8 @@ public:
   uint32_t context() const { return sizes.context; }
   /// Positions a slot holds; 0 for one that does not exist.
   uint32_t length(uint32_t slot) const { return slot < slots() ? slotStates[slot].length : 0; }
+  /// Grows with every call that changes what an existing slot holds, also if the call then fails.
+  uint64_t changes(uint32_t slot) const { return slotStates[slot].changes; }
   /// The tokens of a slot, length(slot) of them.
   const int32_t *history(uint32_t slot) const {
     return histories.data() + size_t(slot) * sizes.context;
@@ -108,7 +110,9 @@ private:
     uint32_t next;  ///< position the next row must have, if `call` is the current one
     uint32_t start; ///< position of the first row of that call
     uint64_t call;
+    uint64_t changes;
   };
+  void setLength(uint32_t slot, uint32_t length);
   Status allocateMemory();
   void clearTail(uint32_t slot);
   template <typename Stream> Status passSlot(uint32_t slot, uint32_t length, Stream &stream);

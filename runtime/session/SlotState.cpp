@@ -181,7 +181,7 @@ Status Session::loadSlot(uint32_t slot, const StateReader &reader) {
   Digesting<StateReader> stream(reader);
   TERN_RETURN_IF_ERROR(stream.pass(&header, sizeof(header)));
   TERN_RETURN_IF_ERROR(checkHeader(header, *loaded, sizes.context));
-  slotStates[slot].length = 0; // what follows overwrites the slot
+  setLength(slot, 0); // what follows overwrites the slot
   TERN_RETURN_IF_ERROR(passSlot(slot, header.length, stream));
   uint8_t digest[Sha256::digestSize], expected[Sha256::digestSize];
   stream.finish(digest);
@@ -196,7 +196,7 @@ Status Session::loadSlot(uint32_t slot, const StateReader &reader) {
       return Status::error(StatusCode::invalidArgument,
                            "the saved slot has token %" PRId32 ", the vocabulary %" PRIu32, token,
                            vocabulary);
-  slotStates[slot].length = header.length;
+  setLength(slot, header.length);
   clearTail(slot); // attention multiplies it by zero: it must be finite
   return {};
 }

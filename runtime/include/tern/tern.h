@@ -408,7 +408,11 @@ typedef struct tern_piece {
 
 /* Starts generating in a slot, replacing a generation under way there. The prompt (at least one
  * token) is copied. The handle belongs to the session; it stays valid until the session is
- * destroyed or the slot begins another generation. */
+ * destroyed or the slot begins another generation.
+ *
+ * Until its finish has been given out the generation owns the slot: if a tern_forward, truncate, copy
+ * or load changes it in between, also one that fails, the next tern_next is TERN_INVALID_ARGUMENT and
+ * the generation is over. Reading, saving and copying from the slot change nothing. */
 TERN_API tern_status tern_generate_begin(tern_session *session,
                                          const tern_generate_options *options,
                                          const int32_t *prompt, size_t prompt_size,
@@ -422,7 +426,8 @@ TERN_API tern_status tern_next(tern_generation *generation, tern_piece *piece, t
 /* Evaluates what the next tern_next of each of these generations of the session needs, in as few
  * forward calls as possible; those tern_next then only give out their tokens. Texts and tokens are
  * the same with and without: a row's result does not depend on the others. Generations that are
- * over are left alone. tern_cancel takes effect when the call is over. */
+ * over are left alone, and one whose slot was changed is left to its tern_next, which says so.
+ * tern_cancel takes effect when the call is over. */
 TERN_API tern_status tern_evaluate_together(tern_session *session,
                                             tern_generation *const *generations, size_t count,
                                             tern_error *error);
