@@ -65,6 +65,7 @@ struct StateWriter {
 struct StateReader {
   int (*transfer)(void *context, void *data, size_t size);
   void *context;
+  const uint64_t *size = nullptr; ///< of the state, where it is known: it must be exactly this
   static constexpr const char *failure = "the saved slot ends early, or cannot be read";
 };
 
@@ -89,7 +90,7 @@ public:
   uint64_t stateBytes(uint32_t slot) const;
   Status saveSlot(uint32_t slot, const StateWriter &writer);
   /// Replaces a slot. A failure before the header is read and found right leaves the slot alone,
-  /// one behind it leaves it empty.
+  /// one behind it leaves it empty. The codes are in tern/tern.h, at tern_slot_load.
   Status loadSlot(uint32_t slot, const StateReader &reader);
 
   const Model &model() const { return *loaded; }

@@ -270,11 +270,18 @@ TERN_API tern_status tern_slot_copy(tern_session *session, uint32_t source, uint
  * until the session's next call. */
 TERN_API const int32_t *tern_slot_tokens(const tern_session *session, uint32_t slot);
 
-/* A slot as bytes: its tokens and KV cache. They fit only the artifact they came from, in a session
- * of any size that has room; anything else, and damage, is TERN_INVALID_ARGUMENT. A slot under
- * which a saved one is loaded needs a new tern_generate_begin. A load that fails on the header
- * leaves the slot as it was, one that fails later leaves it empty. The callbacks take or store
- * exactly `size` bytes and return 0. */
+/* A slot as bytes: its tokens and KV cache. They fit only the artifact and the target they came
+ * from, in a session of any size that has room. The callbacks take or store exactly `size` bytes
+ * and return 0. A slot under which a saved one is loaded needs a new tern_generate_begin.
+ *
+ * A load that fails leaves the slot as it was, or empty:
+ *   as it was  TERN_INVALID_ARGUMENT  no saved slot; of another artifact, or of another target of
+ * it; load_memory: `size` is not that of the saved slot TERN_UNSUPPORTED       saved by another
+ * version of this format TERN_OUT_OF_RANGE      no such slot; more positions than the session's
+ * context TERN_IO_ERROR          the callback failed while the header was read empty TERN_IO_ERROR
+ * the callback failed later TERN_INVALID_ARGUMENT  damaged: the digest at the end does not match
+ * tern_slot_load reads the saved slot and nothing behind it. A save fails with TERN_OUT_OF_RANGE
+ * for a slot that does not exist, and with TERN_IO_ERROR if the callback does. */
 typedef int (*tern_save_callback)(void *context, const void *data, size_t size);
 typedef int (*tern_restore_callback)(void *context, void *data, size_t size);
 TERN_API tern_status tern_slot_save(tern_session *session, uint32_t slot, tern_save_callback save,
@@ -282,8 +289,8 @@ TERN_API tern_status tern_slot_save(tern_session *session, uint32_t slot, tern_s
 TERN_API tern_status tern_slot_load(tern_session *session, uint32_t slot,
                                     tern_restore_callback restore, void *context,
                                     tern_error *error);
-/* The same to and from memory. *size receives the needed number of bytes, also with
- * TERN_BUFFER_TOO_SMALL. */
+/* The same to and from memory: all of `size` bytes are the saved slot. Saving, *size receives the
+ * needed number of bytes, also with TERN_BUFFER_TOO_SMALL. */
 TERN_API tern_status tern_slot_save_memory(tern_session *session, uint32_t slot, void *data,
                                            size_t capacity, size_t *size, tern_error *error);
 TERN_API tern_status tern_slot_load_memory(tern_session *session, uint32_t slot, const void *data,
@@ -410,9 +417,10 @@ typedef struct tern_piece {
  * token) is copied. The handle belongs to the session; it stays valid until the session is
  * destroyed or the slot begins another generation.
  *
- * Until its finish has been given out the generation owns the slot: if a tern_forward, truncate, copy
- * or load changes it in between, also one that fails, the next tern_next is TERN_INVALID_ARGUMENT and
- * the generation is over. Reading, saving and copying from the slot change nothing. */
+ * Until its finish has been given out the generation owns the slot: if a tern_forward, truncate,
+ * copy or load changes it in between, also one that fails, the next tern_next is
+ * TERN_INVALID_ARGUMENT and the generation is over. Reading, saving and copying from the slot
+ * change nothing. */
 TERN_API tern_status tern_generate_begin(tern_session *session,
                                          const tern_generate_options *options,
                                          const int32_t *prompt, size_t prompt_size,
