@@ -380,6 +380,11 @@ def test_prompt_caches_that_do_not_fit_are_refused(
     assert_input_error(run("tern", "run", home_assistant, "-p", "a", "--prompt-cache", cache), "another model")
     assert_input_error(run("tern", *command, "--tokens", "1", "--context", "16"), "context")
     assert_input_error(run("tern", *command[:-1], tmp_path, *prompt), "regular")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert_input_error(run("tern", *command[:-1], pipe, *prompt), "pipe", "regular")
+    assert_input_error(run("tern", *command[:-1], "/dev/zero", *prompt), "regular")
+    assert pipe.is_fifo()
     assert_input_error(run("tern", *command[:-1], tmp_path / "none" / "x", *prompt), "No such file")
 
 
