@@ -72,7 +72,7 @@ def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
     [
         "--threads=0", "--threads=-1", "--threads=1025", "--threads=x", "--context=0", "--context=-5",
         "-t=-1", "-t=nan", "-t=inf", "-t=x", "--top-p=0", "--top-p=1.5", "--top-p=nan", "--top-k=-1",
-        "--min-p=-0.1", "--min-p=1.1", "--min-p=nan", "--repeat-penalty=0", "--repeat-penalty=inf",
+        "--min-p=-0.1", "--min-p=1.1", "--min-p=nan", "--repeat-penalty=0", "--repeat-penalty=9e-7", "--repeat-penalty=inf",
         "--frequency-penalty=nan", "--presence-penalty=101", "--repeat-last-n=-2", "--logprobs=21", "--logprobs=-1", "--logit-bias=5", "--logit-bias=+1",
         "--logit-bias=5+", "--logit-bias=5+x", "--logit-bias=5+-1", "--logit-bias=5+inf", "--logit-bias=5+nan",
         "--logit-bias=-5+1", "--logit-bias=5+1e7",

@@ -58,10 +58,10 @@ void addPenaltyOptions(CLI::App &command, SamplingOptions &options) {
   constexpr double maxPenalty = 100;
   command
       .add_option("--repeat-penalty", options.repetitionPenalty,
-                  "Divide the logits of recent tokens by R (multiply negative ones), above 0 to "
-                  "100; 1: off (default: 1)")
+                  "Divide the logits of recent tokens by R (multiply negative ones), 1e-6 to 100; "
+                  "1: off (default: 1)")
       ->type_name("R")
-      ->check(numberWithin(1e-6, maxPenalty, "a number above 0, at most 100"));
+      ->check(numberWithin(1e-6, maxPenalty, "a number from 1e-6 to 100"));
   command
       .add_option("--frequency-penalty", options.frequencyPenalty,
                   "Subtract F from the logits of recent tokens for each time they occur, -100 to "

@@ -350,7 +350,7 @@ typedef struct tern_generate_options {
   /* Non-zero: the prompt continues the slot. Zero: the prompt is the whole history, of which the
    * part that the slot already holds is not recomputed. */
   uint32_t append;
-  float repetition_penalty;            /* above 0, at most 100; 1: off */
+  float repetition_penalty;            /* 1e-6 .. 100; 1: off */
   float frequency_penalty;             /* -100 .. 100; 0: off */
   float presence_penalty;              /* -100 .. 100; 0: off */
   uint32_t penalty_window;             /* tokens; UINT32_MAX: the whole history */

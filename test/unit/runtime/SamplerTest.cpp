@@ -211,6 +211,8 @@ TEST(Sampler, RefusesOptionsOutOfRange) {
   EXPECT_EQ(code([](auto &o) { o.topP = notANumber; }), StatusCode::invalidArgument);
   EXPECT_EQ(code([](auto &o) { o.minP = -0.1f; }), StatusCode::invalidArgument);
   EXPECT_EQ(code([](auto &o) { o.repetitionPenalty = 0; }), StatusCode::invalidArgument);
+  EXPECT_EQ(code([](auto &o) { o.repetitionPenalty = 0.9e-6f; }), StatusCode::invalidArgument);
+  EXPECT_EQ(code([](auto &o) { o.repetitionPenalty = 1e-6f; }), StatusCode::ok);
   EXPECT_EQ(code([](auto &o) { o.repetitionPenalty = notANumber; }), StatusCode::invalidArgument);
   EXPECT_EQ(code([](auto &o) { o.frequencyPenalty = infinite; }), StatusCode::invalidArgument);
   EXPECT_EQ(code([](auto &o) { o.presencePenalty = -101; }), StatusCode::invalidArgument);
