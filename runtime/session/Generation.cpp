@@ -139,9 +139,14 @@ Status Generation::shiftContext() {
 Status Generation::choose(const float *logits) {
   const uint32_t length = session->length(slot);
   chosen = sampler->sample(logits, options.sampling, {session->history(slot), length}, random);
+  if (chosen < 0 && largestLogit(logits, session->model().artifact().vocabulary_size()) < 0)
+    return Status::error(
+        StatusCode::invalidArtifact,
+        "all logits at position %" PRIu32 " are NaN or -infinity; the model is damaged", length);
   if (chosen < 0)
-    return Status::error(StatusCode::invalidArtifact,
-                         "all logits at position %" PRIu32 " are NaN; the model is damaged",
+    return Status::error(StatusCode::invalidArgument,
+                         "the logit biases exclude every token that the model allows at position "
+                         "%" PRIu32,
                          length);
   ready = true;
   if (options.logProbabilities)

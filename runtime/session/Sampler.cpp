@@ -50,10 +50,10 @@ Status SamplingOptions::check(uint32_t vocabulary) const {
 
 template <typename LogitOf> static int32_t largestOf(uint32_t count, LogitOf logitOf) {
   int32_t best = -1;
-  float largest = 0;
+  float largest = -__builtin_inff();
   for (uint32_t i = 0; i < count; ++i) {
     const float logit = logitOf(i);
-    if (best < 0 ? logit == logit : logit > largest) {
+    if (logit > largest) { // false for NaN
       best = int32_t(i);
       largest = logit;
     }

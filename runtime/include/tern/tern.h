@@ -336,6 +336,8 @@ enum {
  *   6. min-p                 of these the tokens at least min_p times as likely as the most likely
  *                            one                                       (Nguyen et al. 2024)
  *   7. a draw from what is left, by PCG32
+ * A logit that is NaN or -infinity is never chosen. Where no other is left, tern_next fails:
+ * TERN_INVALID_ARTIFACT if the model gave no other, TERN_INVALID_ARGUMENT if biases excluded them.
  * The same logits, options and history give the same token on every platform. */
 typedef struct tern_generate_options {
   size_t struct_size;

@@ -103,6 +103,43 @@ TEST_F(Generation, PenaltiesLookAtPromptAndContinuation) {
   EXPECT_EQ(found.tokens, expected);
 }
 
+TEST_F(Generation, ExcludingEveryTokenIsAnError) {
+  ToySession session(model.handle);
+  std::vector<tern_logit_bias> biases;
+  for (int32_t token = 0; token < TOY_VOCABULARY; ++token)
+    biases.push_back({token, -INFINITY});
+  for (const float temperature : {0.0f, 1.0f})
+    for (const bool all : {false, true}) {
+      tern_generate_options options = greedy(4);
+      options.temperature = temperature;
+      options.logit_biases = biases.data();
+      options.logit_bias_count = biases.size() - (all ? 0 : 1);
+      tern_generation *generation = begin(session.handle, options, prompt);
+      tern_piece piece = TERN_PIECE_INIT;
+      ASSERT_EQ(tern_next(generation, &piece, &error), all ? TERN_INVALID_ARGUMENT : TERN_OK);
+      EXPECT_EQ(piece.token, all ? -1 : TOY_VOCABULARY - 1);
+      if (all)
+        EXPECT_NE(std::string(error.message).find("biases exclude"), std::string::npos);
+    }
+}
+
+TEST_F(Generation, AModelThatGivesOnlyNaNIsDamaged) {
+  ToyArtifact toy;
+  std::fill(toy.weights[0].begin(), toy.weights[0].end(), 0xFF); // NaN
+  LoadedModel damaged(toy.write());
+  ASSERT_NE(damaged.handle, nullptr) << damaged.error.message;
+  ToySession session(damaged.handle);
+  tern_generate_options options = greedy(4);
+  const tern_logit_bias bias = {5, -INFINITY};
+  options.logit_biases = &bias;
+  for (const size_t biasCount : {0, 1}) {
+    options.logit_bias_count = biasCount;
+    tern_generation *generation = begin(session.handle, options, prompt);
+    tern_piece piece = TERN_PIECE_INIT;
+    EXPECT_EQ(tern_next(generation, &piece, &error), TERN_INVALID_ARTIFACT) << error.message;
+  }
+}
+
 TEST_F(Generation, StreamsWholeCharacters) {
   ToySession session(model.handle);
   tern_generate_options options = greedy(400);

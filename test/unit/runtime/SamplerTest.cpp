@@ -83,7 +83,9 @@ TEST(ExpOfNegative, IsCloseToExp) {
 TEST(Sampler, GreedyTakesTheLowestTokenAmongEquals) {
   EXPECT_EQ(largestLogit(std::vector<float>{1, 3, 3, 2}.data(), 4), 1);
   EXPECT_EQ(largestLogit(std::vector<float>{notANumber, -5, notANumber, -4}.data(), 4), 3);
-  EXPECT_EQ(largestLogit(std::vector<float>{-infinite, -infinite}.data(), 2), 0);
+  EXPECT_EQ(largestLogit(std::vector<float>{-infinite, notANumber, -3e38f}.data(), 3), 2);
+  EXPECT_EQ(largestLogit(std::vector<float>{-infinite, -infinite}.data(), 2), -1);
+  EXPECT_EQ(largestLogit(std::vector<float>{-infinite, notANumber}.data(), 2), -1);
   EXPECT_EQ(largestLogit(std::vector<float>{notANumber, notANumber}.data(), 2), -1);
 }
 
@@ -92,7 +94,8 @@ TEST(Sampler, SurvivesNonFiniteLogits) {
   options.temperature = 1;
   EXPECT_EQ(tokensOf(draw({notANumber, notANumber}, options, 5)), std::set<int32_t>({-1}));
   EXPECT_EQ(tokensOf(draw({0, infinite, 0}, options, 5)), std::set<int32_t>({1}));
-  EXPECT_EQ(tokensOf(draw({-infinite, -infinite}, options, 5)), std::set<int32_t>({0}));
+  EXPECT_EQ(tokensOf(draw({-infinite, -infinite}, options, 5)), std::set<int32_t>({-1}));
+  EXPECT_EQ(tokensOf(draw({-infinite, notANumber}, options, 5)), std::set<int32_t>({-1}));
   EXPECT_EQ(tokensOf(draw({notANumber, -infinite, 2, notANumber}, options, 50)),
             std::set<int32_t>({2}));
 }
@@ -281,6 +284,8 @@ TEST(Sampler, BiasesAddUpAndComeBeforePenalties) {
   SamplingOptions options;
   EXPECT_EQ(greedyToken({1, 2, 3}, options, {}, {{0, 1}, {0, 1.5f}}), 0);
   EXPECT_EQ(greedyToken({1, 2, 3}, options, {}, {{2, -infinite}}), 1);
+  EXPECT_EQ(greedyToken({1, 2}, options, {}, {{0, -infinite}, {1, -infinite}}), -1);
+  EXPECT_EQ(greedyToken({infinite, 2}, options, {}, {{0, -infinite}}), 1);
   options.repetitionPenalty = 2;
   // (-1 + 5) / 2 = 2; biased after the penalty it would be -2 + 5 = 3.
   EXPECT_EQ(greedyToken({-1, 2.5f}, options, {0}, {{0, 5}}), 1);
