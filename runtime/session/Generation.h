@@ -53,10 +53,8 @@ public:
   /// Takes the memory it will ever need. `session`, `sampler` and `text` outlive it; the latter two
   /// are shared by the generations of a session.
   Status create(Session &session, uint32_t slot, Sampler &sampler, TextStream &text);
-  /// Bytes of one with what create() takes.
-  static uint64_t bytes(uint32_t context) {
-    return sizeof(Generation) + uint64_t(context) * sizeof(int32_t);
-  }
+  /// Bytes that create() takes.
+  static uint64_t bytes(uint32_t context) { return uint64_t(context) * sizeof(int32_t); }
 
   /// Starts anew; there are at most maxBiases biases, which are copied. On failure the generation
   /// under way goes on as before.

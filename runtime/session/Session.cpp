@@ -77,11 +77,14 @@ Status SessionSizes::compute(const Model &model, const SessionOptions &options,
     input += inputSize(artifact, i);
   for (uint32_t i = 0; i < outputCount(artifact, *plan); ++i)
     output += outputSize(artifact, *plan, i);
+  const uint64_t pointers =
+      2 * uint64_t(sizeOf(artifact.kv_caches())) + outputCount(artifact, *plan);
+  const uint64_t slotBytes =
+      (uint64_t(sizes.blockTableStride) + sizes.context) * sizeof(int32_t) + sizeof(Session::Slot);
   const CheckedSize tables = CheckedSize(BoundPlan::tableBytes(*plan)) +
-                             CheckedSize(options.slots) *
-                                 (uint64_t(sizes.blockTableStride) + sizes.context) *
-                                 sizeof(int32_t);
-  if (!isAddressable || !kv.isValid() || !output.isValid() || !tables.isValid())
+                             CheckedSize(options.slots) * slotBytes + pointers * sizeof(uint8_t *) +
+                             ThreadPool::bytes(options.threads);
+  if (!isAddressable || !kv.isValid() || !input.isValid() || !output.isValid() || !tables.isValid())
     return Status::error(StatusCode::outOfMemory,
                          "%" PRIu32 " slots of %" PRIu32 " positions are too many", options.slots,
                          sizes.context);

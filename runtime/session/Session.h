@@ -47,7 +47,7 @@ struct SessionSizes {
   uint64_t scratchBytes = 0;
   uint64_t inputBytes = 0;
   uint64_t outputBytes = 0;
-  uint64_t tableBytes = 0; ///< bound plan, block table, slots with their history
+  uint64_t tableBytes = 0; ///< bound plan, block table, slots with their history, workers
   size_t logitsStride = 0;
 
   /// Fails if the options do not suit the model or the sizes overflow.
@@ -106,6 +106,7 @@ public:
   }
 
 private:
+  friend struct SessionSizes;
   struct Slot {
     uint32_t length;
     uint32_t next;  ///< position the next row must have, if `call` is the current one

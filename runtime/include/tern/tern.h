@@ -210,14 +210,15 @@ typedef struct tern_session_options {
 } tern_session_options;
 #define TERN_SESSION_OPTIONS_INIT {sizeof(tern_session_options), 1, 0, 0}
 
-/* Bytes a session with these options takes beside the mapped weights. */
+/* Bytes a session with these options takes beside the mapped weights: all that it asks the
+ * allocator for, and the image of the code. The stacks of worker threads are not in it. */
 typedef struct tern_memory_estimate {
   size_t struct_size;
   uint64_t kv_bytes;
   uint64_t arena_bytes;
-  uint64_t scratch_bytes; /* all workers */
-  uint64_t sampling_bytes;
-  uint64_t other_bytes; /* logits, pointer tables, code, history */
+  uint64_t scratch_bytes;  /* all workers */
+  uint64_t sampling_bytes; /* sampling, and the generations of all slots */
+  uint64_t other_bytes;    /* logits, pointer tables, code, history */
   uint64_t total_bytes;
 } tern_memory_estimate;
 #define TERN_MEMORY_ESTIMATE_INIT {sizeof(tern_memory_estimate), 0, 0, 0, 0, 0, 0}
