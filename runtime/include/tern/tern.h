@@ -325,7 +325,7 @@ enum {
 /* How a token is chosen, from the model's logits x, in this order:
  *   1. logit biases          x += bias
  *   2. penalties, for every token that occurs c > 0 times among the newest penalty_window tokens of
- *      prompt and continuation
+ *      prompt and continuation that the slot holds
  *        repetition          x = x > 0 ? x / r : x * r                 (Keskar et al. 2019, CTRL)
  *        frequency, presence x -= c * frequency + presence             (the OpenAI API's
  * definition)
@@ -366,7 +366,9 @@ typedef struct tern_generate_options {
   uint32_t logprobs;        /* non-zero: pieces have log-probabilities */
   uint32_t top_logprobs;    /* with logprobs: most likely tokens in each piece */
   /* Non-zero: when the slot is full, the older half of its tokens behind the first shift_keep is
-   * forgotten and the rest evaluated again at its new positions, instead of FINISH_SLOT_FULL. */
+   * forgotten and the rest evaluated again at its new positions, instead of FINISH_SLOT_FULL.
+   * Forgotten tokens are no longer penalized: penalty_window looks at what the slot holds, where
+   * the kept tokens then stand directly before the rest. */
   uint32_t context_shift;
   uint32_t shift_keep; /* below the session's context */
 } tern_generate_options;

@@ -459,6 +459,29 @@ TEST_F(Generation, AFinishIsRepeatedWhateverTheSlotHolds) {
   EXPECT_EQ(piece.finish, TERN_FINISH_MAX_TOKENS);
 }
 
+TEST_F(Generation, PenaltiesForgetWhatAShiftForgets) {
+  constexpr uint32_t context = 40, keep = 7, window = 20;
+  ToySession session(model.handle, 1, context);
+  tern_generate_options options = greedy(60);
+  options.context_shift = 1;
+  options.shift_keep = keep;
+  options.presence_penalty = 100;
+  options.penalty_window = window;
+  const Generated found = generate(session.handle, options, prompt);
+  std::vector<int32_t> history = prompt, expected;
+  for (int i = 0; i < 60; ++i) {
+    if (history.size() > context)
+      history.erase(history.begin() + keep, history.begin() + keep + (context - keep + 1) / 2);
+    std::vector<float> logits = referenceLogits(history);
+    const auto newest = history.size() > window ? history.end() - window : history.begin();
+    for (int32_t token : std::set<int32_t>(newest, history.end()))
+      logits[size_t(token)] -= 100;
+    expected.push_back(largest(logits));
+    history.push_back(expected.back());
+  }
+  EXPECT_EQ(found.tokens, expected);
+}
+
 TEST_F(Generation, TogetherTheyGiveTheSameAsAlone) {
   // More generations than rows that may want logits, prompts longer than a batch, all options.
   constexpr uint32_t count = 9;
