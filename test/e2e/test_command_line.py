@@ -210,6 +210,24 @@ def test_sampling_options_have_their_effect(small_artifact: Path) -> None:
     assert sample(*hot, "--min-p", "0.9") != sample(*hot)
 
 
+@pytest.mark.parametrize("option", ["--top-k=3", "--top-p=0.5", "--min-p=0.5", "--seed=7"])
+def test_options_about_drawing_are_named_where_nothing_is_drawn(
+    small_artifact: Path, home_assistant: Path, option: str
+) -> None:
+    command = ["run", small_artifact, "--tokens", "1,2", "-n", "24"]
+    greedy = succeed("tern", *command, "-t", "0")
+    assert greedy.err == ""
+    assert succeed("tern", *command, "-t", "1.5", option).err == ""
+    result = succeed("tern", *command, "-t", "0", option)
+    name = option.split("=")[0]
+    assert result.out == greedy.out
+    assert result.err == f"tern: -t 0 always takes the most likely token; without effect: {name}\n"
+    assert succeed("tern", "chat", home_assistant, "-t", "0", option).err == result.err
+    several = succeed("tern", *command[:2], "-p", "a", "-p", "b", "-n", "1", "-t", "0", option)
+    assert several.err == result.err
+    assert_input_error(run("tern", "run", "none.tern", "-p", "a", "-t", "0", option), "none.tern")
+
+
 def reference_choices(logits: np.ndarray, tokens: list[int], prompt: int, options: dict[str, float]) -> list[int]:
     """The greedy token after each prefix that ends at or behind the prompt, by the definitions in tern.h."""
     chosen = []
