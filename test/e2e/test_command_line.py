@@ -14,6 +14,7 @@ from conftest import HOME_ASSISTANT, BuildModel, Compile
 from gguf import GGMLQuantizationType as Type
 from models import ModelSpec
 from programs import BIN, Result, assert_input_error, assert_usage_error, run, succeed, tern_logits
+from reference_sampler import assert_drawn_tokens
 
 SUBCOMMANDS = ["run", "chat", "logits", "tokenize", "detokenize", "bench", "eval", "inspect", "verify"]
 QUESTION = "dim the kitchen lights to 30 percent"
@@ -208,6 +209,17 @@ def test_sampling_options_have_their_effect(small_artifact: Path) -> None:
     assert sample("-t", "5", "--top-p", "0.0001") == sample("-t", "0")
     assert sample(*hot, "--min-p", 1) == sample("-t", "0")
     assert sample(*hot, "--min-p", "0.9") != sample(*hot)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"top_k": 20}, {"top_p": 0.7}, {"min_p": 0.2}, {"top_k": 100, "top_p": 0.9, "min_p": 0.05}],
+    ids=str,
+)
+def test_a_seed_draws_the_tokens_of_a_second_implementation(
+    small_artifact: Path, tmp_path: Path, options: dict[str, float]
+) -> None:
+    assert_drawn_tokens([str(BIN / "tern")], small_artifact, tmp_path, **options)
 
 
 @pytest.mark.parametrize("option", ["--top-k=3", "--top-p=0.5", "--min-p=0.5", "--seed=7"])
