@@ -94,8 +94,7 @@ Status ThreadPool::start(const Allocator &allocator, uint32_t workers) {
   workerCount = workers;
   if (workers == 1)
     return {};
-  TERN_RETURN_IF_ERROR(
-      workerMemory.allocate(allocator, uint64_t(workers - 1) * sizeof(Worker), "worker threads"));
+  TERN_RETURN_IF_ERROR(workerMemory.allocate(allocator, bytes(workers), "worker threads"));
   others = reinterpret_cast<Worker *>(workerMemory.data());
 
   // Signals are the application's business: its own threads get them.

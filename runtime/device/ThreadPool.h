@@ -58,6 +58,8 @@ public:
   /// Starts workers - 1 threads. Called once.
   Status start(const Allocator &allocator, uint32_t workers);
   uint32_t workers() const { return workerCount; }
+  /// Bytes that start() takes, the threads' stacks aside.
+  static uint64_t bytes(uint32_t workers) { return (uint64_t(workers) - 1) * sizeof(Worker); }
 
   /// Runs tasks [0, tasks) and returns when all are done. One call at a time. Allocates nothing.
   void run(int32_t tasks, Range range, void *context);

@@ -42,12 +42,22 @@ tern_status tern_session_estimate(const tern_model *model, const tern_session_op
   value.kv_bytes = sizes.kvBytes;
   value.arena_bytes = sizes.arenaBytes;
   value.scratch_bytes = sizes.scratchBytes;
-  value.sampling_bytes = Sampler::bytes(model->model.artifact().vocabulary_size()) +
-                         TextStream::bytes() + settings.slots * Generation::bytes(sizes.context);
-  value.other_bytes =
-      sizes.inputBytes + sizes.outputBytes + sizes.tableBytes + model->model.imageBytes();
-  const CheckedSize total = CheckedSize(value.kv_bytes) + value.arena_bytes + value.scratch_bytes +
-                            value.sampling_bytes + value.other_bytes;
+  const fb::Artifact &artifact = model->model.artifact();
+  const CheckedSize sampling =
+      CheckedSize(settings.slots) * (sizeof(tern_generation) + Generation::bytes(sizes.context)) +
+      Sampler::bytes(artifact.vocabulary_size()) + TextStream::bytes() +
+      GenerationBatch::bytes(artifact.max_batch());
+  const CheckedSize other = CheckedSize(sizeof(tern_session)) + sizes.inputBytes +
+                            sizes.outputBytes + sizes.tableBytes + model->model.imageBytes();
+  const CheckedSize total =
+      CheckedSize(value.kv_bytes) + value.arena_bytes + value.scratch_bytes + sampling + other;
+  if (!total.isValid())
+    return report(Status::error(StatusCode::outOfMemory,
+                                "%" PRIu32 " slots of %" PRIu32 " positions are too many",
+                                settings.slots, sizes.context),
+                  error);
+  value.sampling_bytes = sampling.value();
+  value.other_bytes = other.value();
   value.total_bytes = total.value();
   return report(writeStruct(value, estimate, "tern_memory_estimate"), error);
 }

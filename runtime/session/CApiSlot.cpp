@@ -104,9 +104,12 @@ tern_status tern_slot_save_memory(tern_session *session, uint32_t slot, void *da
 
 tern_status tern_slot_load_memory(tern_session *session, uint32_t slot, const void *data,
                                   size_t size, tern_error *error) {
-  Status status = requireArgument(data, "data");
-  if (!status.isOk())
-    return report(status, error);
+  Status status = requireArgument(session, "session");
+  if (status.isOk())
+    status = requireArgument(data, "data");
   Memory<const uint8_t> memory = {static_cast<const uint8_t *>(data), size};
-  return tern_slot_load(session, slot, loadFromMemory, &memory, error);
+  const uint64_t bytes = size;
+  if (status.isOk())
+    status = session->session.loadSlot(slot, {loadFromMemory, &memory, &bytes});
+  return report(status, error);
 }

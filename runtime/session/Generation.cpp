@@ -78,6 +78,7 @@ Status Generation::begin(const GenerationOptions &wanted, const int32_t *prompt,
   memcpy(pending.data(), prompt + kept, pendingEnd * sizeof(int32_t));
   produced = 0;
   ready = false;
+  acceptSlot();
   begun = true;
   finished = Finish::none;
   cancelRequested.store(false, std::memory_order_relaxed);
@@ -94,6 +95,7 @@ Status Generation::feedPending(Logits &logits) {
     batch.slot = int32_t(slot);
     batch.wantLast = batch.rows == left;
     TERN_RETURN_IF_ERROR(session->forward(batch, &logits, &cancelRequested));
+    acceptSlot();
     pendingBegin += uint32_t(batch.rows);
   }
   return {};
@@ -110,23 +112,41 @@ Status Generation::finishWith(Finish reason, Piece &piece) {
 /// Forgets the older half of what is not to be kept. What follows is evaluated anew at its new
 /// positions: the result is that of a slot which never held more.
 Status Generation::shiftContext() {
-  const uint32_t length = session->length(slot), movable = length - options.shiftKeep;
-  const uint32_t rest = movable - (movable + 1) / 2;
+  const uint32_t length = session->length(slot);
+  if (length <= options.shiftKeep)
+    return Status::error(StatusCode::outOfRange,
+                         "a context shift that keeps %" PRIu32 " of %" PRIu32
+                         " positions in slot %" PRIu32 " has nothing to forget",
+                         options.shiftKeep, length, slot);
+  const uint32_t movable = length - options.shiftKeep;
+  const uint32_t rest = movable / 2;
   const uint32_t waiting = pendingEnd - pendingBegin;
+  if (waiting > pending.size() - rest)
+    return Status::error(StatusCode::outOfRange,
+                         "a context shift in slot %" PRIu32 " has no room for %" PRIu32
+                         " tokens to move and %" PRIu32 " to come",
+                         slot, rest, waiting);
   memmove(&pending[rest], &pending[pendingBegin], waiting * sizeof(int32_t));
   memcpy(pending.data(), session->history(slot) + (length - rest), rest * sizeof(int32_t));
   pendingBegin = 0;
   pendingEnd = rest + waiting;
-  return session->truncate(slot, options.shiftKeep);
+  TERN_RETURN_IF_ERROR(session->truncate(slot, options.shiftKeep));
+  acceptSlot();
+  return {};
 }
 
 /// Samples the next token of a slot whose last row has these logits.
 Status Generation::choose(const float *logits) {
   const uint32_t length = session->length(slot);
   chosen = sampler->sample(logits, options.sampling, {session->history(slot), length}, random);
+  if (chosen < 0 && largestLogit(logits, session->model().artifact().vocabulary_size()) < 0)
+    return Status::error(
+        StatusCode::invalidArtifact,
+        "all logits at position %" PRIu32 " are NaN or -infinity; the model is damaged", length);
   if (chosen < 0)
-    return Status::error(StatusCode::invalidArtifact,
-                         "all logits at position %" PRIu32 " are NaN; the model is damaged",
+    return Status::error(StatusCode::invalidArgument,
+                         "the logit biases exclude every token that the model allows at position "
+                         "%" PRIu32,
                          length);
   ready = true;
   if (options.logProbabilities)
@@ -142,7 +162,7 @@ bool Generation::isFull() const {
 }
 
 Status Generation::prepare(bool &needed) {
-  needed = begun && !ready && finished == Finish::none &&
+  needed = begun && !ready && finished == Finish::none && !isMoved() &&
            !cancelRequested.load(std::memory_order_relaxed) &&
            !(options.maxTokens && produced == options.maxTokens) && !isFull();
   if (needed && pendingEnd - pendingBegin > session->context() - session->length(slot))
@@ -160,6 +180,12 @@ Status Generation::next(Piece &piece) {
   }
   if (cancelRequested.load(std::memory_order_relaxed))
     return finishWith(Finish::cancelled, piece);
+  if (isMoved()) {
+    begun = false;
+    return Status::error(StatusCode::invalidArgument,
+                         "slot %" PRIu32 " was changed under its generation; begin a new one",
+                         slot);
+  }
   if (!ready && options.maxTokens && produced == options.maxTokens)
     return finishWith(Finish::maxTokens, piece);
   if (!ready && isFull())

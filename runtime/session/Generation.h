@@ -53,16 +53,15 @@ public:
   /// Takes the memory it will ever need. `session`, `sampler` and `text` outlive it; the latter two
   /// are shared by the generations of a session.
   Status create(Session &session, uint32_t slot, Sampler &sampler, TextStream &text);
-  /// Bytes of one with what create() takes.
-  static uint64_t bytes(uint32_t context) {
-    return sizeof(Generation) + uint64_t(context) * sizeof(int32_t);
-  }
+  /// Bytes that create() takes.
+  static uint64_t bytes(uint32_t context) { return uint64_t(context) * sizeof(int32_t); }
 
   /// Starts anew; there are at most maxBiases biases, which are copied. On failure the generation
   /// under way goes on as before.
   Status begin(const GenerationOptions &options, const int32_t *prompt, size_t size);
 
-  /// Produces the next token, or the finish. A failed call ends the generation.
+  /// Produces the next token, or the finish. A failed call ends the generation. Fails if somebody
+  /// else has changed the slot since the generation's last call.
   Status next(Piece &piece);
 
   /// From any thread: the call of next() under way or the next one finishes.
@@ -72,7 +71,7 @@ private:
   friend class GenerationBatch;
 
   /// Brings the generation to where its pending tokens are to be evaluated; `needed` is false if it
-  /// is over, or the next token is chosen already.
+  /// is over, if the next token is chosen already, or if next() has something to report.
   Status prepare(bool &needed);
   bool isFull() const;
   Status feedPending(Logits &logits);
@@ -80,6 +79,9 @@ private:
   Status evaluate();
   Status giveOut(Piece &piece);
   Status shiftContext();
+  bool isMoved() const { return session->changes(slot) != slotChanges; }
+  /// Takes the slot as it is now for the one to go on from.
+  void acceptSlot() { slotChanges = session->changes(slot); }
   Status choose(const float *logits);
 
   Session *session = nullptr;
@@ -101,6 +103,7 @@ private:
   bool ready = false;                ///< `chosen` has been chosen, but not given out
   Generation *nextInBatch = nullptr; ///< both used by GenerationBatch
   uint32_t rowsInCall = 0;
+  uint64_t slotChanges = 0; ///< session->changes() when the generation last used the slot
   bool begun = false;
   Finish finished = Finish::none;
   std::atomic<bool> cancelRequested{false};

@@ -34,8 +34,10 @@ Status GenerationBatch::evaluate() {
   // Generations that are over, or have their token already, are left to next().
   for (Generation **link = &first; Generation *generation = *link;) {
     bool needed = false;
-    if (Status status = generation->prepare(needed); !status.isOk())
+    if (Status status = generation->prepare(needed); !status.isOk()) {
+      generation->begun = needed = false;
       failure = status;
+    }
     if (needed)
       link = &generation->nextInBatch;
     else
@@ -103,6 +105,8 @@ Status GenerationBatch::evaluateOnce(bool &left) {
   const float *row = logits.data;
   for (Generation *generation = first; generation; generation = generation->nextInBatch) {
     generation->pendingBegin += generation->rowsInCall;
+    if (generation->rowsInCall > 0)
+      generation->acceptSlot();
     if (generation->rowsInCall == 0 || generation->pendingBegin < generation->pendingEnd)
       continue;
     if (Status status = generation->choose(row); !status.isOk()) {

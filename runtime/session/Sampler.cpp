@@ -14,6 +14,7 @@ static constexpr float negligibleExponent = -30.0f;
 
 /// Magnitudes beyond any use, which keep adjusted logits finite.
 static constexpr float maxPenalty = 100;
+static constexpr float minRepetitionPenalty = 1e-6f; // logits are divided by it
 static constexpr float maxBias = 1e6f;
 
 static Status outOfRange(const char *name, float value, const char *expected) {
@@ -29,8 +30,8 @@ Status SamplingOptions::check(uint32_t vocabulary) const {
     return outOfRange("top-p", topP, "more than 0 and at most 1");
   if (!(minP >= 0 && minP <= 1))
     return outOfRange("min-p", minP, "0 to 1");
-  if (!(repetitionPenalty > 0 && repetitionPenalty <= maxPenalty))
-    return outOfRange("the repetition penalty", repetitionPenalty, "more than 0 and at most 100");
+  if (!(repetitionPenalty >= minRepetitionPenalty && repetitionPenalty <= maxPenalty))
+    return outOfRange("the repetition penalty", repetitionPenalty, "1e-6 to 100");
   if (!(frequencyPenalty >= -maxPenalty && frequencyPenalty <= maxPenalty))
     return outOfRange("the frequency penalty", frequencyPenalty, "-100 to 100");
   if (!(presencePenalty >= -maxPenalty && presencePenalty <= maxPenalty))
@@ -49,10 +50,10 @@ Status SamplingOptions::check(uint32_t vocabulary) const {
 
 template <typename LogitOf> static int32_t largestOf(uint32_t count, LogitOf logitOf) {
   int32_t best = -1;
-  float largest = 0;
+  float largest = -__builtin_inff();
   for (uint32_t i = 0; i < count; ++i) {
     const float logit = logitOf(i);
-    if (best < 0 ? logit == logit : logit > largest) {
+    if (logit > largest) { // false for NaN
       best = int32_t(i);
       largest = logit;
     }

@@ -47,7 +47,8 @@ struct TokenHistory {
   uint32_t count = 0;
 };
 
-/// The token with the largest logit, -1 if all are NaN. NaN never wins.
+/// The token with the largest logit, the lowest among equals. NaN and -infinity never win: -1 if
+/// there is nothing else.
 int32_t largestLogit(const float *logits, uint32_t count);
 
 class Sampler {
@@ -55,7 +56,8 @@ public:
   Status allocate(const Allocator &allocator, uint32_t vocabulary);
   static uint64_t bytes(uint32_t vocabulary) { return uint64_t(vocabulary) * sizeof(Candidate); }
 
-  /// A token, or -1 if all logits are NaN. Linear in the vocabulary, allocates nothing.
+  /// A token, or -1 if every adjusted logit is NaN or -infinity. Linear in the vocabulary,
+  /// allocates nothing.
   int32_t sample(const float *logits, const SamplingOptions &options, const TokenHistory &history,
                  Random &random);
 

@@ -77,11 +77,14 @@ Status SessionSizes::compute(const Model &model, const SessionOptions &options,
     input += inputSize(artifact, i);
   for (uint32_t i = 0; i < outputCount(artifact, *plan); ++i)
     output += outputSize(artifact, *plan, i);
+  const uint64_t pointers =
+      2 * uint64_t(sizeOf(artifact.kv_caches())) + outputCount(artifact, *plan);
+  const uint64_t slotBytes =
+      (uint64_t(sizes.blockTableStride) + sizes.context) * sizeof(int32_t) + sizeof(Session::Slot);
   const CheckedSize tables = CheckedSize(BoundPlan::tableBytes(*plan)) +
-                             CheckedSize(options.slots) *
-                                 (uint64_t(sizes.blockTableStride) + sizes.context) *
-                                 sizeof(int32_t);
-  if (!isAddressable || !kv.isValid() || !output.isValid() || !tables.isValid())
+                             CheckedSize(options.slots) * slotBytes + pointers * sizeof(uint8_t *) +
+                             ThreadPool::bytes(options.threads);
+  if (!isAddressable || !kv.isValid() || !input.isValid() || !output.isValid() || !tables.isValid())
     return Status::error(StatusCode::outOfMemory,
                          "%" PRIu32 " slots of %" PRIu32 " positions are too many", options.slots,
                          sizes.context);
@@ -241,7 +244,7 @@ Status Session::forward(const Batch &batch, Logits *result, const std::atomic<bo
   for (uint32_t row = 0; row < batch.rows; ++row) {
     const uint32_t slot = uint32_t(rowInput(fb::InputKind::slots, row));
     const uint32_t position = uint32_t(rowInput(fb::InputKind::positions, row));
-    slotStates[slot].length = slotStates[slot].start;
+    setLength(slot, slotStates[slot].start);
     histories[size_t(slot) * sizes.context + position] = batch.tokens[row];
   }
   int32_t integers[TERN_INT_COUNT] = {};
@@ -265,8 +268,15 @@ Status Session::truncate(uint32_t slot, uint32_t length) {
                          "truncating slot %" PRIu32 " of %" PRIu32 " to %" PRIu32
                          " positions, it holds %" PRIu32,
                          slot, slots(), length, this->length(slot));
-  slotStates[slot].length = length;
+  if (length != slotStates[slot].length)
+    setLength(slot, length);
   return {};
+}
+
+/// Every change of a slot begins or ends here.
+void Session::setLength(uint32_t slot, uint32_t length) {
+  slotStates[slot].length = length;
+  ++slotStates[slot].changes;
 }
 
 Status Session::copySlot(uint32_t source, uint32_t destination) {
@@ -293,6 +303,6 @@ Status Session::copySlot(uint32_t source, uint32_t destination) {
   }
   memcpy(&histories[size_t(destination) * sizes.context],
          &histories[size_t(source) * sizes.context], length * sizeof(int32_t));
-  slotStates[destination].length = length;
+  setLength(destination, length);
   return {};
 }

@@ -47,7 +47,7 @@ struct SessionSizes {
   uint64_t scratchBytes = 0;
   uint64_t inputBytes = 0;
   uint64_t outputBytes = 0;
-  uint64_t tableBytes = 0; ///< bound plan, block table, slots with their history
+  uint64_t tableBytes = 0; ///< bound plan, block table, slots with their history, workers
   size_t logitsStride = 0;
 
   /// Fails if the options do not suit the model or the sizes overflow.
@@ -65,6 +65,7 @@ struct StateWriter {
 struct StateReader {
   int (*transfer)(void *context, void *data, size_t size);
   void *context;
+  const uint64_t *size = nullptr; ///< of the state, where it is known: it must be exactly this
   static constexpr const char *failure = "the saved slot ends early, or cannot be read";
 };
 
@@ -89,7 +90,7 @@ public:
   uint64_t stateBytes(uint32_t slot) const;
   Status saveSlot(uint32_t slot, const StateWriter &writer);
   /// Replaces a slot. A failure before the header is read and found right leaves the slot alone,
-  /// one behind it leaves it empty.
+  /// one behind it leaves it empty. The codes are in tern/tern.h, at tern_slot_load.
   Status loadSlot(uint32_t slot, const StateReader &reader);
 
   const Model &model() const { return *loaded; }
@@ -97,18 +98,23 @@ public:
   uint32_t context() const { return sizes.context; }
   /// Positions a slot holds; 0 for one that does not exist.
   uint32_t length(uint32_t slot) const { return slot < slots() ? slotStates[slot].length : 0; }
+  /// Grows with every call that changes what an existing slot holds, also if the call then fails.
+  uint64_t changes(uint32_t slot) const { return slotStates[slot].changes; }
   /// The tokens of a slot, length(slot) of them.
   const int32_t *history(uint32_t slot) const {
     return histories.data() + size_t(slot) * sizes.context;
   }
 
 private:
+  friend struct SessionSizes;
   struct Slot {
     uint32_t length;
     uint32_t next;  ///< position the next row must have, if `call` is the current one
     uint32_t start; ///< position of the first row of that call
     uint64_t call;
+    uint64_t changes;
   };
+  void setLength(uint32_t slot, uint32_t length);
   Status allocateMemory();
   void clearTail(uint32_t slot);
   template <typename Stream> Status passSlot(uint32_t slot, uint32_t length, Stream &stream);

@@ -1,12 +1,14 @@
 // A slot as bytes: saved, loaded, kept in a file.
 //
-//   SlotStateHeader                      version, the artifact's digest, sizes
+//   SlotStateHeader                      version, digests of the artifact and of its code, sizes
 //   i32 tokens[length]
 //   per KV cache: used key blocks, used value blocks
 //   SHA-256 of all of the above
 //
-// Little endian, as the artifact. A state fits only the artifact it came from. Everything read is
-// checked; the slot has a length again only after the digest at the end has been found right.
+// Little endian, as the artifact. A state fits only the artifact it came from, and of its variants
+// only those with the same code: others round differently, and a sequence would be computed by two.
+// Everything read is checked; the slot has a length again only after the digest at the end has been
+// found right.
 #include "runtime/core/Sha256.h"
 #include "runtime/core/Verify.h"
 #include "runtime/session/Session.h"
@@ -22,18 +24,19 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "states are little endi
 namespace {
 
 constexpr char stateMagic[8] = {'T', 'E', 'R', 'N', 'S', 'L', 'O', 'T'};
-constexpr uint32_t stateVersion = 1;
+constexpr uint32_t stateVersion = 2;
 
 struct SlotStateHeader {
   char magic[8];
   uint32_t version;
   uint32_t blockPositions;
   uint8_t artifactDigest[Sha256::digestSize];
+  uint8_t codeDigest[Sha256::digestSize]; ///< of the variant's image
   uint32_t length;
   uint32_t cacheCount;
   uint64_t positionBytes; ///< of all caches' blocks together
 };
-static_assert(sizeof(SlotStateHeader) == 64);
+static_assert(sizeof(SlotStateHeader) == 96);
 
 /// Writes or reads, and digests what passes.
 template <typename Stream> class Digesting {
@@ -59,12 +62,17 @@ static uint64_t blocksOf(uint32_t length) {
   return (uint64_t(length) + blockPositions - 1) / blockPositions;
 }
 
+static const uint8_t *codeDigestOf(const fb::Variant &variant) {
+  return variant.code_digest()->bytes()->data();
+}
+
 static SlotStateHeader headerFor(const Model &model, uint32_t length) {
   SlotStateHeader header = {};
   memcpy(header.magic, stateMagic, sizeof(stateMagic));
   header.version = stateVersion;
   header.blockPositions = blockPositions;
   memcpy(header.artifactDigest, model.digest(), Sha256::digestSize);
+  memcpy(header.codeDigest, codeDigestOf(model.variant()), Sha256::digestSize);
   header.length = length;
   header.cacheCount = sizeOf(model.artifact().kv_caches());
   for (uint32_t i = 0; i < header.cacheCount; ++i) {
@@ -74,12 +82,19 @@ static SlotStateHeader headerFor(const Model &model, uint32_t length) {
   return header;
 }
 
-uint64_t Session::stateBytes(uint32_t slot) const {
-  return sizeof(SlotStateHeader) + uint64_t(length(slot)) * sizeof(int32_t) +
-         blocksOf(length(slot)) * headerFor(*loaded, 0).positionBytes + Sha256::digestSize;
+/// Bytes of the state that begins with this header.
+static uint64_t stateBytesOf(const SlotStateHeader &header) {
+  return sizeof(header) + uint64_t(header.length) * sizeof(int32_t) +
+         blocksOf(header.length) * header.positionBytes + Sha256::digestSize;
 }
 
-/// Zeroes what the last block in use holds behind the slot's length: leftovers of other sequences.
+uint64_t Session::stateBytes(uint32_t slot) const {
+  return stateBytesOf(headerFor(*loaded, length(slot)));
+}
+
+/// Zeroes what the last block in use holds behind the slot's length, so that a state has nothing of
+/// the sequences the slot held before. Kernels do not need it: nothing they compute depends on what
+/// lies there.
 void Session::clearTail(uint32_t slot) {
   const uint32_t length = slotStates[slot].length, used = length % blockPositions;
   if (used == 0)
@@ -148,6 +163,14 @@ Status Session::saveSlot(uint32_t slot, const StateWriter &writer) {
   return {};
 }
 
+/// The target of the variant with this code.
+static const char *targetWithCode(const Model &model, const uint8_t *digest) {
+  for (const fb::Variant *variant : *model.artifact().variants())
+    if (memcmp(codeDigestOf(*variant), digest, Sha256::digestSize) == 0)
+      return variant->target()->c_str();
+  return "no target of this artifact";
+}
+
 static Status checkHeader(const SlotStateHeader &header, const Model &model, uint32_t context) {
   if (memcmp(header.magic, stateMagic, sizeof(stateMagic)) != 0)
     return Status::error(StatusCode::invalidArgument,
@@ -161,6 +184,12 @@ static Status checkHeader(const SlotStateHeader &header, const Model &model, uin
     return Status::error(
         StatusCode::invalidArgument,
         "the saved slot belongs to another model, or to another compilation of it");
+  if (memcmp(header.codeDigest, expected.codeDigest, Sha256::digestSize) != 0)
+    return Status::error(StatusCode::invalidArgument,
+                         "the saved slot was computed by %.80s, here %.80s runs; load the model "
+                         "with that target",
+                         targetWithCode(model, header.codeDigest),
+                         model.variant().target()->c_str());
   if (memcmp(&header, &expected, sizeof(header)) != 0)
     return Status::error(
         StatusCode::invalidArgument,
@@ -178,10 +207,18 @@ static Status checkHeader(const SlotStateHeader &header, const Model &model, uin
 Status Session::loadSlot(uint32_t slot, const StateReader &reader) {
   TERN_RETURN_IF_ERROR(checkSlot(slot, slots()));
   SlotStateHeader header;
+  if (reader.size && *reader.size < sizeof(header))
+    return Status::error(StatusCode::invalidArgument,
+                         "the saved slot has %" PRIu64 " bytes, its header alone takes %zu",
+                         *reader.size, sizeof(header));
   Digesting<StateReader> stream(reader);
   TERN_RETURN_IF_ERROR(stream.pass(&header, sizeof(header)));
   TERN_RETURN_IF_ERROR(checkHeader(header, *loaded, sizes.context));
-  slotStates[slot].length = 0; // what follows overwrites the slot
+  if (reader.size && *reader.size != stateBytesOf(header))
+    return Status::error(StatusCode::invalidArgument,
+                         "the saved slot has %" PRIu64 " bytes, its header announces %" PRIu64,
+                         *reader.size, stateBytesOf(header));
+  setLength(slot, 0); // what follows overwrites the slot
   TERN_RETURN_IF_ERROR(passSlot(slot, header.length, stream));
   uint8_t digest[Sha256::digestSize], expected[Sha256::digestSize];
   stream.finish(digest);
@@ -196,7 +233,6 @@ Status Session::loadSlot(uint32_t slot, const StateReader &reader) {
       return Status::error(StatusCode::invalidArgument,
                            "the saved slot has token %" PRId32 ", the vocabulary %" PRIu32, token,
                            vocabulary);
-  slotStates[slot].length = header.length;
-  clearTail(slot); // attention multiplies it by zero: it must be finite
+  setLength(slot, header.length);
   return {};
 }

@@ -14,6 +14,7 @@ from conftest import HOME_ASSISTANT, BuildModel, Compile
 from gguf import GGMLQuantizationType as Type
 from models import ModelSpec
 from programs import BIN, Result, assert_input_error, assert_usage_error, run, succeed, tern_logits
+from reference_sampler import assert_drawn_tokens
 
 SUBCOMMANDS = ["run", "chat", "logits", "tokenize", "detokenize", "bench", "eval", "inspect", "verify"]
 QUESTION = "dim the kitchen lights to 30 percent"
@@ -72,7 +73,7 @@ def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
     [
         "--threads=0", "--threads=-1", "--threads=1025", "--threads=x", "--context=0", "--context=-5",
         "-t=-1", "-t=nan", "-t=inf", "-t=x", "--top-p=0", "--top-p=1.5", "--top-p=nan", "--top-k=-1",
-        "--min-p=-0.1", "--min-p=1.1", "--min-p=nan", "--repeat-penalty=0", "--repeat-penalty=inf",
+        "--min-p=-0.1", "--min-p=1.1", "--min-p=nan", "--repeat-penalty=0", "--repeat-penalty=9e-7", "--repeat-penalty=inf",
         "--frequency-penalty=nan", "--presence-penalty=101", "--repeat-last-n=-2", "--logprobs=21", "--logprobs=-1", "--logit-bias=5", "--logit-bias=+1",
         "--logit-bias=5+", "--logit-bias=5+x", "--logit-bias=5+-1", "--logit-bias=5+inf", "--logit-bias=5+nan",
         "--logit-bias=-5+1", "--logit-bias=5+1e7",
@@ -208,6 +209,35 @@ def test_sampling_options_have_their_effect(small_artifact: Path) -> None:
     assert sample("-t", "5", "--top-p", "0.0001") == sample("-t", "0")
     assert sample(*hot, "--min-p", 1) == sample("-t", "0")
     assert sample(*hot, "--min-p", "0.9") != sample(*hot)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"top_k": 20}, {"top_p": 0.7}, {"min_p": 0.2}, {"top_k": 100, "top_p": 0.9, "min_p": 0.05}],
+    ids=str,
+)
+def test_a_seed_draws_the_tokens_of_a_second_implementation(
+    small_artifact: Path, tmp_path: Path, options: dict[str, float]
+) -> None:
+    assert_drawn_tokens([str(BIN / "tern")], small_artifact, tmp_path, **options)
+
+
+@pytest.mark.parametrize("option", ["--top-k=3", "--top-p=0.5", "--min-p=0.5", "--seed=7"])
+def test_options_about_drawing_are_named_where_nothing_is_drawn(
+    small_artifact: Path, home_assistant: Path, option: str
+) -> None:
+    command = ["run", small_artifact, "--tokens", "1,2", "-n", "24"]
+    greedy = succeed("tern", *command, "-t", "0")
+    assert greedy.err == ""
+    assert succeed("tern", *command, "-t", "1.5", option).err == ""
+    result = succeed("tern", *command, "-t", "0", option)
+    name = option.split("=")[0]
+    assert result.out == greedy.out
+    assert result.err == f"tern: -t 0 always takes the most likely token; without effect: {name}\n"
+    assert succeed("tern", "chat", home_assistant, "-t", "0", option).err == result.err
+    several = succeed("tern", *command[:2], "-p", "a", "-p", "b", "-n", "1", "-t", "0", option)
+    assert several.err == result.err
+    assert_input_error(run("tern", "run", "none.tern", "-p", "a", "-t", "0", option), "none.tern")
 
 
 def reference_choices(logits: np.ndarray, tokens: list[int], prompt: int, options: dict[str, float]) -> list[int]:
@@ -380,6 +410,11 @@ def test_prompt_caches_that_do_not_fit_are_refused(
     assert_input_error(run("tern", "run", home_assistant, "-p", "a", "--prompt-cache", cache), "another model")
     assert_input_error(run("tern", *command, "--tokens", "1", "--context", "16"), "context")
     assert_input_error(run("tern", *command[:-1], tmp_path, *prompt), "regular")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert_input_error(run("tern", *command[:-1], pipe, *prompt), "pipe", "regular")
+    assert_input_error(run("tern", *command[:-1], "/dev/zero", *prompt), "regular")
+    assert pipe.is_fifo()
     assert_input_error(run("tern", *command[:-1], tmp_path / "none" / "x", *prompt), "No such file")
 
 

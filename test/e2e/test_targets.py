@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from conftest import HOME_ASSISTANT, ROOT
 from programs import BIN, assert_input_error, run, succeed
+from reference_sampler import assert_drawn_tokens
 
 SENTENCES = ["dim the kitchen lights to 30 percent", "it is a bit cold in the bedroom, make it 21.5 degrees", "hello"]
 CHAT = ["--chat", "-t", "0", "-n", "48"]
@@ -78,6 +79,7 @@ def test_aarch64_under_an_emulator(tmp_path: Path) -> None:
         command = [*emulated, "run", str(artifact), *CHAT, "-p", sentence]
         output = subprocess.run(command, check=True, capture_output=True).stdout.decode()
         assert output == succeed("tern", "run", native, *CHAT, "-p", sentence).text
+    assert_drawn_tokens(emulated, artifact, tmp_path, top_k=100, top_p=0.9, min_p=0.02)
     ours, theirs = logits(emulated, artifact, tmp_path), logits([str(BIN / "tern")], native, tmp_path)
     assert np.abs(ours - theirs).max() <= 1e-3 * np.abs(theirs).max()
     assert_input_error(run("tern", "run", artifact, *CHAT, "-p", "x"), "aarch64-dotprod is for another architecture")

@@ -112,7 +112,6 @@ Measurement measure(const BenchOptions &options, const Model &model, uint32_t co
   const std::vector<int32_t> prompt = randomTokens(options.prompt, model.info().vocabulary_size);
   SamplingOptions greedy;
   greedy.temperature = 0;
-  greedy.topP = 1;
   greedy.maxTokens = options.generate + 1; // the first token belongs to the prompt's time
 
   Measurement result;

@@ -74,6 +74,7 @@ void chat(const ChatOptions &options) {
     conversation.add("system", options.system);
   const uint32_t context = model.contextFor(options.engine.context);
   const SessionHandle session = model.createSession(options.engine);
+  options.sampling.noteOptionsWithoutEffect();
   const bool interactive = isatty(STDIN_FILENO);
   if (interactive)
     std::fputs("Ctrl-C stops an answer, Ctrl-D ends.\n", stderr);

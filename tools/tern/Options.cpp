@@ -2,12 +2,14 @@
 
 #include <charconv>
 #include <cmath>
+#include <cstdio>
 
 namespace tern::cli {
 
 namespace {
 
 constexpr uint32_t maxThreads = 1024;
+constexpr float defaultTopP = 0.9f;
 
 /// A finite number within [low, high]; CLI::Range lets NaN pass.
 CLI::Validator numberWithin(double low, double high, const std::string &description) {
@@ -58,10 +60,10 @@ void addPenaltyOptions(CLI::App &command, SamplingOptions &options) {
   constexpr double maxPenalty = 100;
   command
       .add_option("--repeat-penalty", options.repetitionPenalty,
-                  "Divide the logits of recent tokens by R (multiply negative ones), above 0 to "
-                  "100; 1: off (default: 1)")
+                  "Divide the logits of recent tokens by R (multiply negative ones), 1e-6 to 100; "
+                  "1: off (default: 1)")
       ->type_name("R")
-      ->check(numberWithin(1e-6, maxPenalty, "a number above 0, at most 100"));
+      ->check(numberWithin(1e-6, maxPenalty, "a number from 1e-6 to 100"));
   command
       .add_option("--frequency-penalty", options.frequencyPenalty,
                   "Subtract F from the logits of recent tokens for each time they occur, -100 to "
@@ -114,14 +116,31 @@ void SamplingOptions::requireConsistent() const {
                                                std::to_string(TERN_MAX_STOP_STRING_BYTES));
 }
 
+void SamplingOptions::noteOptionsWithoutEffect() const {
+  if (temperature != 0)
+    return;
+  std::string names;
+  const auto add = [&](bool given, const char *name) {
+    if (given)
+      names += std::string(names.empty() ? "" : ", ") + name;
+  };
+  add(topK.has_value(), "--top-k");
+  add(topP.has_value(), "--top-p");
+  add(minP.has_value(), "--min-p");
+  add(seed.has_value(), "--seed");
+  if (!names.empty())
+    std::fprintf(stderr, "tern: -t 0 always takes the most likely token; without effect: %s\n",
+                 names.c_str());
+}
+
 GenerateOptions::GenerateOptions(const SamplingOptions &sampling)
     : biases(sampling.logitBiases), stopTexts(sampling.stops) {
   value.max_tokens = sampling.maxTokens;
   value.temperature = sampling.temperature;
-  value.top_p = sampling.topP;
-  value.top_k = sampling.topK;
-  value.min_p = sampling.minP;
-  value.seed = sampling.seed;
+  value.top_p = sampling.topP.value_or(defaultTopP);
+  value.top_k = sampling.topK.value_or(0);
+  value.min_p = sampling.minP.value_or(0);
+  value.seed = sampling.seed.value_or(0);
   value.repetition_penalty = sampling.repetitionPenalty;
   value.frequency_penalty = sampling.frequencyPenalty;
   value.presence_penalty = sampling.presencePenalty;
@@ -208,7 +227,8 @@ void addSamplingOptions(CLI::App &command, SamplingOptions &options, uint32_t de
       ->type_name("N");
   command
       .add_option("-t", options.temperature,
-                  "Temperature, 0 to 100; 0: always the most likely token (default: 0.7)")
+                  "Temperature, 0 to 100; 0: always the most likely token, whatever --top-p, "
+                  "--top-k, --min-p and --seed say (default: 0.7)")
       ->type_name("T")
       ->check(numberWithin(0, 100, "a temperature from 0 to 100"));
   command

@@ -27,9 +27,10 @@ struct EngineOptions {
 struct SamplingOptions {
   uint32_t maxTokens = 0; ///< 0: until an end token or a full context
   float temperature = 0.7f;
-  float topP = 0.9f;
-  uint32_t topK = 0;
-  float minP = 0;
+  std::optional<float> topP;    ///< 0.9 if not given
+  std::optional<uint32_t> topK; ///< 0: all
+  std::optional<float> minP;    ///< 0: all
+  std::optional<uint64_t> seed; ///< 0
   float repetitionPenalty = 1;
   float frequencyPenalty = 0;
   float presencePenalty = 0;
@@ -39,10 +40,12 @@ struct SamplingOptions {
   bool contextShift = false;
   std::optional<uint32_t> shiftKeep;
   std::optional<uint32_t> logprobs; ///< most likely tokens to report beside the chosen one
-  uint64_t seed = 0;
 
   /// Throws CLI::ValidationError for options that have no effect without others.
   void requireConsistent() const;
+  /// Temperature 0 leaves nothing to draw. Options about drawing are no error there, as in other
+  /// programs; one line on stderr names those that were given.
+  void noteOptionsWithoutEffect() const;
 };
 
 /// tern_generate_options with what they point to.

@@ -6,8 +6,10 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <fcntl.h>
 #include <memory>
 #include <sys/stat.h>
+#include <unistd.h>
 
 namespace tern::cli {
 
@@ -18,6 +20,27 @@ constexpr const char *remedy = "; delete it, or give --prompt-cache another name
 struct FileCloser {
   void operator()(std::FILE *file) const { std::fclose(file); }
 };
+
+/// Null if there is no file. Only a regular file is read: opening a pipe, or reading a terminal,
+/// would wait for somebody.
+std::unique_ptr<std::FILE, FileCloser> openRegularFile(const std::string &path) {
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  if (descriptor < 0 && errno == ENOENT)
+    return nullptr;
+  if (descriptor < 0)
+    throw InputError(path, std::string("cannot open: ") + std::strerror(errno));
+  struct stat info;
+  if (fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
+    close(descriptor);
+    throw InputError(path, "not a regular file; give --prompt-cache another name");
+  }
+  std::unique_ptr<std::FILE, FileCloser> file(fdopen(descriptor, "rb"));
+  if (!file) {
+    close(descriptor);
+    throw InputError(path, "cannot open: out of memory");
+  }
+  return file;
+}
 
 int readBytes(void *file, void *data, size_t size) {
   return std::fread(data, 1, size, static_cast<std::FILE *>(file)) == size ? 0 : 1;
@@ -43,14 +66,9 @@ int writeBytes(void *context, const void *data, size_t size) {
 } // namespace
 
 void PromptCache::load(tern_session *session) {
-  const std::unique_ptr<std::FILE, FileCloser> file(std::fopen(path.c_str(), "rbe"));
-  if (!file && errno == ENOENT)
-    return;
+  const std::unique_ptr<std::FILE, FileCloser> file = openRegularFile(path);
   if (!file)
-    throw InputError(path, std::string("cannot open: ") + std::strerror(errno));
-  struct stat info;
-  if (fstat(fileno(file.get()), &info) != 0 || !S_ISREG(info.st_mode))
-    throw InputError(path, "not a regular file; give --prompt-cache another name");
+    return;
   tern_error error = TERN_ERROR_INIT;
   if (tern_slot_load(session, 0, readBytes, file.get(), &error) != TERN_OK)
     throw InputError(path, std::string(error.message) + remedy);

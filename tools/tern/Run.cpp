@@ -161,9 +161,9 @@ void run(const RunOptions &options) {
     requireOneAnswer(options);
   options.sampling.requireConsistent();
   const Model model(options.engine.model, options.engine.weights);
-  if (!hasText)
-    return runOne(model, options, tokensOfIds(model, options.tokens));
   std::vector<std::vector<int32_t>> prompts;
+  if (!hasText)
+    prompts.push_back(tokensOfIds(model, options.tokens));
   for (const std::string &text :
        options.promptFile.empty() ? options.prompts : readPrompts(options.promptFile))
     prompts.push_back(tokensOfText(model, text, options.chat));
@@ -171,6 +171,7 @@ void run(const RunOptions &options) {
     runSeveral(model, options.engine, options.sampling, prompts);
   else
     runOne(model, options, prompts.front());
+  options.sampling.noteOptionsWithoutEffect();
 }
 
 } // namespace

@@ -210,14 +210,15 @@ typedef struct tern_session_options {
 } tern_session_options;
 #define TERN_SESSION_OPTIONS_INIT {sizeof(tern_session_options), 1, 0, 0}
 
-/* Bytes a session with these options takes beside the mapped weights. */
+/* Bytes a session with these options takes beside the mapped weights: all that it asks the
+ * allocator for, and the image of the code. The stacks of worker threads are not in it. */
 typedef struct tern_memory_estimate {
   size_t struct_size;
   uint64_t kv_bytes;
   uint64_t arena_bytes;
-  uint64_t scratch_bytes; /* all workers */
-  uint64_t sampling_bytes;
-  uint64_t other_bytes; /* logits, pointer tables, code, history */
+  uint64_t scratch_bytes;  /* all workers */
+  uint64_t sampling_bytes; /* sampling, and the generations of all slots */
+  uint64_t other_bytes;    /* logits, pointer tables, code, history */
   uint64_t total_bytes;
 } tern_memory_estimate;
 #define TERN_MEMORY_ESTIMATE_INIT {sizeof(tern_memory_estimate), 0, 0, 0, 0, 0, 0}
@@ -270,11 +271,18 @@ TERN_API tern_status tern_slot_copy(tern_session *session, uint32_t source, uint
  * until the session's next call. */
 TERN_API const int32_t *tern_slot_tokens(const tern_session *session, uint32_t slot);
 
-/* A slot as bytes: its tokens and KV cache. They fit only the artifact they came from, in a session
- * of any size that has room; anything else, and damage, is TERN_INVALID_ARGUMENT. A slot under
- * which a saved one is loaded needs a new tern_generate_begin. A load that fails on the header
- * leaves the slot as it was, one that fails later leaves it empty. The callbacks take or store
- * exactly `size` bytes and return 0. */
+/* A slot as bytes: its tokens and KV cache. They fit only the artifact and the target they came
+ * from, in a session of any size that has room. The callbacks take or store exactly `size` bytes
+ * and return 0. A slot under which a saved one is loaded needs a new tern_generate_begin.
+ *
+ * A load that fails leaves the slot as it was, or empty:
+ *   as it was  TERN_INVALID_ARGUMENT  no saved slot; of another artifact, or of another target of
+ * it; load_memory: `size` is not that of the saved slot TERN_UNSUPPORTED       saved by another
+ * version of this format TERN_OUT_OF_RANGE      no such slot; more positions than the session's
+ * context TERN_IO_ERROR          the callback failed while the header was read empty TERN_IO_ERROR
+ * the callback failed later TERN_INVALID_ARGUMENT  damaged: the digest at the end does not match
+ * tern_slot_load reads the saved slot and nothing behind it. A save fails with TERN_OUT_OF_RANGE
+ * for a slot that does not exist, and with TERN_IO_ERROR if the callback does. */
 typedef int (*tern_save_callback)(void *context, const void *data, size_t size);
 typedef int (*tern_restore_callback)(void *context, void *data, size_t size);
 TERN_API tern_status tern_slot_save(tern_session *session, uint32_t slot, tern_save_callback save,
@@ -282,8 +290,8 @@ TERN_API tern_status tern_slot_save(tern_session *session, uint32_t slot, tern_s
 TERN_API tern_status tern_slot_load(tern_session *session, uint32_t slot,
                                     tern_restore_callback restore, void *context,
                                     tern_error *error);
-/* The same to and from memory. *size receives the needed number of bytes, also with
- * TERN_BUFFER_TOO_SMALL. */
+/* The same to and from memory: all of `size` bytes are the saved slot. Saving, *size receives the
+ * needed number of bytes, also with TERN_BUFFER_TOO_SMALL. */
 TERN_API tern_status tern_slot_save_memory(tern_session *session, uint32_t slot, void *data,
                                            size_t capacity, size_t *size, tern_error *error);
 TERN_API tern_status tern_slot_load_memory(tern_session *session, uint32_t slot, const void *data,
@@ -317,7 +325,7 @@ enum {
 /* How a token is chosen, from the model's logits x, in this order:
  *   1. logit biases          x += bias
  *   2. penalties, for every token that occurs c > 0 times among the newest penalty_window tokens of
- *      prompt and continuation
+ *      prompt and continuation that the slot holds
  *        repetition          x = x > 0 ? x / r : x * r                 (Keskar et al. 2019, CTRL)
  *        frequency, presence x -= c * frequency + presence             (the OpenAI API's
  * definition)
@@ -329,6 +337,8 @@ enum {
  *   6. min-p                 of these the tokens at least min_p times as likely as the most likely
  *                            one                                       (Nguyen et al. 2024)
  *   7. a draw from what is left, by PCG32
+ * A logit that is NaN or -infinity is never chosen. Where no other is left, tern_next fails:
+ * TERN_INVALID_ARTIFACT if the model gave no other, TERN_INVALID_ARGUMENT if biases excluded them.
  * The same logits, options and history give the same token on every platform. */
 typedef struct tern_generate_options {
   size_t struct_size;
@@ -343,7 +353,7 @@ typedef struct tern_generate_options {
   /* Non-zero: the prompt continues the slot. Zero: the prompt is the whole history, of which the
    * part that the slot already holds is not recomputed. */
   uint32_t append;
-  float repetition_penalty;            /* above 0, at most 100; 1: off */
+  float repetition_penalty;            /* 1e-6 .. 100; 1: off */
   float frequency_penalty;             /* -100 .. 100; 0: off */
   float presence_penalty;              /* -100 .. 100; 0: off */
   uint32_t penalty_window;             /* tokens; UINT32_MAX: the whole history */
@@ -356,7 +366,9 @@ typedef struct tern_generate_options {
   uint32_t logprobs;        /* non-zero: pieces have log-probabilities */
   uint32_t top_logprobs;    /* with logprobs: most likely tokens in each piece */
   /* Non-zero: when the slot is full, the older half of its tokens behind the first shift_keep is
-   * forgotten and the rest evaluated again at its new positions, instead of FINISH_SLOT_FULL. */
+   * forgotten and the rest evaluated again at its new positions, instead of FINISH_SLOT_FULL.
+   * Forgotten tokens are no longer penalized: penalty_window looks at what the slot holds, where
+   * the kept tokens then stand directly before the rest. */
   uint32_t context_shift;
   uint32_t shift_keep; /* below the session's context */
 } tern_generate_options;
@@ -408,7 +420,12 @@ typedef struct tern_piece {
 
 /* Starts generating in a slot, replacing a generation under way there. The prompt (at least one
  * token) is copied. The handle belongs to the session; it stays valid until the session is
- * destroyed or the slot begins another generation. */
+ * destroyed or the slot begins another generation.
+ *
+ * Until its finish has been given out the generation owns the slot: if a tern_forward, truncate,
+ * copy or load changes it in between, also one that fails, the next tern_next is
+ * TERN_INVALID_ARGUMENT and the generation is over. Reading, saving and copying from the slot
+ * change nothing. */
 TERN_API tern_status tern_generate_begin(tern_session *session,
                                          const tern_generate_options *options,
                                          const int32_t *prompt, size_t prompt_size,
@@ -422,7 +439,8 @@ TERN_API tern_status tern_next(tern_generation *generation, tern_piece *piece, t
 /* Evaluates what the next tern_next of each of these generations of the session needs, in as few
  * forward calls as possible; those tern_next then only give out their tokens. Texts and tokens are
  * the same with and without: a row's result does not depend on the others. Generations that are
- * over are left alone. tern_cancel takes effect when the call is over. */
+ * over are left alone, and one whose slot was changed is left to its tern_next, which says so.
+ * tern_cancel takes effect when the call is over. */
 TERN_API tern_status tern_evaluate_together(tern_session *session,
                                             tern_generation *const *generations, size_t count,
                                             tern_error *error);

@@ -1,4 +1,5 @@
 // The C interface: handles, struct sizes, info, text, estimates.
+#include "runtime/core/Image.h"
 #include "test/unit/runtime/ToyArtifact.h"
 #include "test/unit/runtime/ToyText.h"
 
@@ -203,6 +204,23 @@ TEST(CApi, RendersConversations) {
             TERN_INVALID_ARGUMENT);
 }
 
+TEST(CApi, AnEstimateThatIsNoNumberIsRefused) {
+  ToyArtifact toy;
+  toy.plan().arena_bytes = UINT64_MAX;
+  LoadedModel model(toy.write());
+  ASSERT_NE(model.handle, nullptr) << model.error.message;
+  tern_error error = TERN_ERROR_INIT;
+  tern_memory_estimate estimate = TERN_MEMORY_ESTIMATE_INIT;
+  EXPECT_EQ(tern_session_estimate(model.handle, nullptr, &estimate, &error), TERN_OUT_OF_MEMORY);
+  EXPECT_EQ(estimate.total_bytes, 0u);
+  tern_session_options options = TERN_SESSION_OPTIONS_INIT;
+  for (const uint32_t slots : {0u, UINT32_MAX}) {
+    options.slots = slots;
+    EXPECT_EQ(tern_session_estimate(model.handle, &options, &estimate, &error),
+              TERN_INVALID_ARGUMENT);
+  }
+}
+
 TEST(CApi, UsesTheApplicationsAllocatorAndLog) {
   struct Application {
     std::map<void *, size_t> live;
@@ -243,12 +261,14 @@ TEST(CApi, UsesTheApplicationsAllocatorAndLog) {
   const size_t before = application.total;
   tern_session_options sessionOptions = TERN_SESSION_OPTIONS_INIT;
   sessionOptions.slots = 8;
+  sessionOptions.threads = 3;
   ASSERT_EQ(tern_session_create(model, &sessionOptions, &session, nullptr), TERN_OK);
   tern_memory_estimate estimate = TERN_MEMORY_ESTIMATE_INIT;
   ASSERT_EQ(tern_session_estimate(model, &sessionOptions, &estimate, nullptr), TERN_OK);
   // The estimate has the image too, which does not come from the allocator.
-  EXPECT_NEAR(double(application.total - before), double(estimate.total_bytes),
-              0.05 * double(estimate.total_bytes));
+  tern::runtime::Image image;
+  ASSERT_TRUE(tern::runtime::Image::load(toyImage().data(), toyImage().size(), image).isOk());
+  EXPECT_EQ(estimate.total_bytes, application.total - before + image.size());
   EXPECT_EQ(estimate.total_bytes, estimate.kv_bytes + estimate.arena_bytes +
                                       estimate.scratch_bytes + estimate.sampling_bytes +
                                       estimate.other_bytes);

@@ -83,7 +83,9 @@ TEST(ExpOfNegative, IsCloseToExp) {
 TEST(Sampler, GreedyTakesTheLowestTokenAmongEquals) {
   EXPECT_EQ(largestLogit(std::vector<float>{1, 3, 3, 2}.data(), 4), 1);
   EXPECT_EQ(largestLogit(std::vector<float>{notANumber, -5, notANumber, -4}.data(), 4), 3);
-  EXPECT_EQ(largestLogit(std::vector<float>{-infinite, -infinite}.data(), 2), 0);
+  EXPECT_EQ(largestLogit(std::vector<float>{-infinite, notANumber, -3e38f}.data(), 3), 2);
+  EXPECT_EQ(largestLogit(std::vector<float>{-infinite, -infinite}.data(), 2), -1);
+  EXPECT_EQ(largestLogit(std::vector<float>{-infinite, notANumber}.data(), 2), -1);
   EXPECT_EQ(largestLogit(std::vector<float>{notANumber, notANumber}.data(), 2), -1);
 }
 
@@ -92,7 +94,8 @@ TEST(Sampler, SurvivesNonFiniteLogits) {
   options.temperature = 1;
   EXPECT_EQ(tokensOf(draw({notANumber, notANumber}, options, 5)), std::set<int32_t>({-1}));
   EXPECT_EQ(tokensOf(draw({0, infinite, 0}, options, 5)), std::set<int32_t>({1}));
-  EXPECT_EQ(tokensOf(draw({-infinite, -infinite}, options, 5)), std::set<int32_t>({0}));
+  EXPECT_EQ(tokensOf(draw({-infinite, -infinite}, options, 5)), std::set<int32_t>({-1}));
+  EXPECT_EQ(tokensOf(draw({-infinite, notANumber}, options, 5)), std::set<int32_t>({-1}));
   EXPECT_EQ(tokensOf(draw({notANumber, -infinite, 2, notANumber}, options, 50)),
             std::set<int32_t>({2}));
 }
@@ -196,6 +199,41 @@ TEST(Sampler, TheSeedDecides) {
   EXPECT_NE(sequence(5), sequence(6));
 }
 
+TEST(Sampler, SeedsGiveTheseTokens) {
+  // What test/e2e/reference_sampler.py, a second implementation, draws from these logits.
+  std::vector<float> logits(101);
+  for (int i = 0; i < 101; ++i)
+    logits[size_t(i)] = float(i * 37 % 101 - 50) / 8;
+  struct Case {
+    float temperature;
+    uint32_t topK;
+    float topP, minP;
+    uint64_t seed;
+    std::vector<int32_t> tokens;
+  };
+  const Case cases[] = {
+      {1, 0, 1, 0, 1, {60, 79, 60, 68, 19, 32, 49, 79, 90, 30, 38, 27}},
+      {1, 0, 1, 0, UINT64_MAX, {8, 65, 60, 19, 79, 49, 90, 87, 30, 30, 73, 90}},
+      {2, 20, 1, 0, 7, {98, 30, 68, 16, 38, 19, 16, 90, 60, 79, 46, 49}},
+      {1.5f, 0, 0.8f, 0, 8, {98, 46, 60, 87, 46, 30, 79, 38, 79, 38, 5, 27}},
+      {3, 0, 1, 0.25f, 9, {30, 13, 81, 87, 73, 27, 49, 46, 87, 46, 68, 95}},
+      {2.5f, 50, 0.9f, 0.125f, 10, {32, 5, 87, 65, 8, 62, 30, 60, 65, 16, 98, 38}}};
+  for (const Case &test : cases) {
+    SamplingOptions options;
+    options.temperature = test.temperature;
+    options.topK = test.topK;
+    options.topP = test.topP;
+    options.minP = test.minP;
+    Sampler sampler;
+    ASSERT_TRUE(sampler.allocate({}, uint32_t(logits.size())).isOk());
+    Random random(test.seed);
+    std::vector<int32_t> tokens;
+    for (size_t i = 0; i < test.tokens.size(); ++i)
+      tokens.push_back(sampler.sample(logits.data(), options, {}, random));
+    EXPECT_EQ(tokens, test.tokens) << "seed " << test.seed;
+  }
+}
+
 TEST(Sampler, RefusesOptionsOutOfRange) {
   const auto code = [](auto set) {
     SamplingOptions options;
@@ -211,6 +249,8 @@ TEST(Sampler, RefusesOptionsOutOfRange) {
   EXPECT_EQ(code([](auto &o) { o.topP = notANumber; }), StatusCode::invalidArgument);
   EXPECT_EQ(code([](auto &o) { o.minP = -0.1f; }), StatusCode::invalidArgument);
   EXPECT_EQ(code([](auto &o) { o.repetitionPenalty = 0; }), StatusCode::invalidArgument);
+  EXPECT_EQ(code([](auto &o) { o.repetitionPenalty = 0.9e-6f; }), StatusCode::invalidArgument);
+  EXPECT_EQ(code([](auto &o) { o.repetitionPenalty = 1e-6f; }), StatusCode::ok);
   EXPECT_EQ(code([](auto &o) { o.repetitionPenalty = notANumber; }), StatusCode::invalidArgument);
   EXPECT_EQ(code([](auto &o) { o.frequencyPenalty = infinite; }), StatusCode::invalidArgument);
   EXPECT_EQ(code([](auto &o) { o.presencePenalty = -101; }), StatusCode::invalidArgument);
@@ -279,6 +319,8 @@ TEST(Sampler, BiasesAddUpAndComeBeforePenalties) {
   SamplingOptions options;
   EXPECT_EQ(greedyToken({1, 2, 3}, options, {}, {{0, 1}, {0, 1.5f}}), 0);
   EXPECT_EQ(greedyToken({1, 2, 3}, options, {}, {{2, -infinite}}), 1);
+  EXPECT_EQ(greedyToken({1, 2}, options, {}, {{0, -infinite}, {1, -infinite}}), -1);
+  EXPECT_EQ(greedyToken({infinite, 2}, options, {}, {{0, -infinite}}), 1);
   options.repetitionPenalty = 2;
   // (-1 + 5) / 2 = 2; biased after the penalty it would be -2 + 5 = 3.
   EXPECT_EQ(greedyToken({-1, 2.5f}, options, {0}, {{0, 5}}), 1);

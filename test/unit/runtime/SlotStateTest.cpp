@@ -1,4 +1,5 @@
-// Saved slots: round trips between sessions, and refusal of everything else.
+// Saved slots: round trips between sessions, and refusal of everything else, with the codes that
+// tern.h promises.
 #include "test/unit/runtime/ToyArtifact.h"
 
 #include <cstring>
@@ -44,6 +45,21 @@ protected:
   tern_status load(tern_session *session, uint32_t slot, const std::vector<uint8_t> &bytes) {
     return tern_slot_load_memory(session, slot, bytes.data(), bytes.size(), &error);
   }
+  /// The same through a callback that fails where the bytes end.
+  tern_status loadByCallback(tern_session *session, uint32_t slot, std::vector<uint8_t> bytes) {
+    const auto read = [](void *context, void *data, size_t size) {
+      auto &left = *static_cast<std::vector<uint8_t> *>(context);
+      if (size > left.size())
+        return 1;
+      std::copy_n(left.begin(), size, static_cast<uint8_t *>(data));
+      left.erase(left.begin(), left.begin() + long(size));
+      return 0;
+    };
+    return tern_slot_load(session, slot, read, &bytes, &error);
+  }
+  bool hasMessage(const char *part) const {
+    return std::string(error.message).find(part) != std::string::npos;
+  }
 };
 } // namespace
 
@@ -87,6 +103,9 @@ TEST_F(SlotState, HasNothingOfEarlierContents) {
   }
 }
 
+/// Where parts of the header lie; see SlotState.cpp.
+constexpr size_t headerSize = 96, versionAt = 8, codeDigestAt = 48, lengthAt = 80;
+
 TEST_F(SlotState, EveryDamagedByteIsFound) {
   ToySession session(model.handle, 2);
   evaluate(session.handle, 0, someTokens(20));
@@ -94,18 +113,96 @@ TEST_F(SlotState, EveryDamagedByteIsFound) {
   for (size_t at = 0; at < intact.size(); at += at < 200 ? 1 : 37) {
     std::vector<uint8_t> damaged = intact;
     damaged[at] ^= 0x10;
-    EXPECT_NE(load(session.handle, 1, damaged), TERN_OK) << "byte " << at;
-    EXPECT_EQ(tern_slot_length(session.handle, 1), 0u);
+    const bool inVersion = at >= versionAt && at < versionAt + 4;
+    const bool growsLength = at > lengthAt && at < lengthAt + 4; // in the first byte 20 becomes 4
+    const tern_status expected = inVersion     ? TERN_UNSUPPORTED
+                                 : growsLength ? TERN_OUT_OF_RANGE
+                                               : TERN_INVALID_ARGUMENT;
+    // What the header says is found before the slot is touched.
+    const uint32_t left = at < headerSize ? 2 : 0;
+    ASSERT_EQ(tern_slot_truncate(session.handle, 1, 0, &error), TERN_OK);
+    evaluate(session.handle, 1, {5, 6});
+    EXPECT_EQ(load(session.handle, 1, damaged), expected) << "byte " << at;
+    EXPECT_EQ(tern_slot_length(session.handle, 1), left) << "byte " << at;
     EXPECT_GT(strlen(error.message), 10u);
   }
-  for (size_t size :
-       {size_t(0), size_t(7), size_t(63), size_t(64), size_t(100), intact.size() - 1}) {
-    const std::vector<uint8_t> cut(intact.begin(), intact.begin() + long(size));
-    EXPECT_NE(tern_slot_load_memory(session.handle, 1, cut.empty() ? intact.data() : cut.data(),
-                                    size, &error),
-              TERN_OK);
-  }
   EXPECT_EQ(load(session.handle, 1, intact), TERN_OK) << error.message;
+}
+
+TEST_F(SlotState, TheSizeIsExact) {
+  ToySession session(model.handle, 2);
+  evaluate(session.handle, 0, someTokens(20));
+  evaluate(session.handle, 1, {5, 6});
+  const std::vector<uint8_t> intact = save(session.handle, 0);
+  for (size_t size : {size_t(0), size_t(7), headerSize - 1, headerSize, size_t(200),
+                      intact.size() - 1, intact.size() + 1, intact.size() + 500}) {
+    std::vector<uint8_t> other = intact;
+    other.reserve(1); // data() is not null
+    other.resize(size);
+    EXPECT_EQ(load(session.handle, 1, other), TERN_INVALID_ARGUMENT) << size;
+    EXPECT_TRUE(hasMessage("bytes")) << error.message;
+    EXPECT_EQ(tern_slot_length(session.handle, 1), 2u) << "the slot is left alone";
+  }
+}
+
+TEST_F(SlotState, ACallbackThatFailsIsAnInputError) {
+  ToySession session(model.handle, 2);
+  evaluate(session.handle, 0, someTokens(20));
+  const std::vector<uint8_t> intact = save(session.handle, 0);
+  for (size_t size : {size_t(0), headerSize - 1, headerSize, size_t(200), intact.size() - 1}) {
+    ASSERT_EQ(tern_slot_truncate(session.handle, 1, 0, &error), TERN_OK);
+    evaluate(session.handle, 1, {5, 6});
+    EXPECT_EQ(loadByCallback(session.handle, 1, {intact.begin(), intact.begin() + long(size)}),
+              TERN_IO_ERROR);
+    EXPECT_EQ(tern_slot_length(session.handle, 1), size < headerSize ? 2u : 0u) << size;
+  }
+  const auto full = [](void *, const void *, size_t) { return 1; };
+  EXPECT_EQ(tern_slot_save(session.handle, 0, full, nullptr, &error), TERN_IO_ERROR);
+  EXPECT_EQ(loadByCallback(session.handle, 1, intact), TERN_OK) << error.message;
+}
+
+TEST_F(SlotState, OtherCodeOfTheSameArtifactIsRefused) {
+  ToyArtifact toy;
+  const std::string target = toy.variant().target;
+  auto second = std::make_unique<tern::fb::VariantT>(toy.variant());
+  second->target = target + "-second";
+  auto same = std::make_unique<tern::fb::VariantT>(toy.variant());
+  same->target = target + "-same";
+  toy.table.variants.push_back(std::move(second));
+  toy.table.variants.push_back(std::move(same));
+  toy.images.resize(3, toyImage());
+  toy.images[1].push_back(0); // behind the image: other bytes, the same code
+  const AlignedBytes file = toy.write();
+  const auto loadTarget = [&](const std::string &name) {
+    tern_model_options options = TERN_MODEL_OPTIONS_INIT;
+    options.target = name.c_str();
+    return LoadedModel(file, &options);
+  };
+  const LoadedModel one = loadTarget(target), two = loadTarget(target + "-second"),
+                    three = loadTarget(target + "-same");
+  ASSERT_NE(one.handle, nullptr) << one.error.message;
+  ASSERT_NE(two.handle, nullptr) << two.error.message;
+  ASSERT_NE(three.handle, nullptr) << three.error.message;
+  ToySession first(one.handle), other(two.handle), equal(three.handle);
+  evaluate(first.handle, 0, someTokens(5));
+  evaluate(other.handle, 0, someTokens(9));
+  std::vector<uint8_t> saved = save(first.handle, 0);
+  EXPECT_EQ(load(other.handle, 0, saved), TERN_INVALID_ARGUMENT);
+  EXPECT_TRUE(hasMessage(("computed by " + target + ", here " + target + "-second").c_str()))
+      << error.message;
+  EXPECT_EQ(tern_slot_length(other.handle, 0), 9u);
+  EXPECT_EQ(load(equal.handle, 0, saved), TERN_OK) << error.message;
+  saved[codeDigestAt] ^= 1;
+  EXPECT_EQ(load(first.handle, 0, saved), TERN_INVALID_ARGUMENT);
+  EXPECT_TRUE(hasMessage("no target of this artifact")) << error.message;
+}
+
+TEST_F(SlotState, StatesOfAnotherVersionAreRefused) {
+  ToySession session(model.handle);
+  std::vector<uint8_t> saved = save(session.handle, 0);
+  saved[versionAt] = 1;
+  EXPECT_EQ(load(session.handle, 0, saved), TERN_UNSUPPORTED);
+  EXPECT_TRUE(hasMessage("version 1, this runtime reads 2")) << error.message;
 }
 
 TEST_F(SlotState, ForeignStatesLeaveTheSlotAlone) {

@@ -1,12 +1,14 @@
 // Every task runs once, on the worker that owns its range; parked and spinning workers alike.
 #include "runtime/device/ThreadPool.h"
 
+#include <algorithm>
 #include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <memory>
 #include <mutex>
+#include <sched.h>
 #include <string>
 #include <thread>
 #include <vector>
@@ -87,6 +89,49 @@ static int sleepingThreads() {
     sleeping += name != std::string::npos && line.substr(name, 3) == ") S";
   }
   return sleeping;
+}
+
+namespace {
+/// Keeps the calling thread, and the threads it starts, on one CPU.
+class OneCpu {
+public:
+  OneCpu() {
+    sched_getaffinity(0, sizeof(before), &before);
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    for (int cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&one) == 0; ++cpu)
+      if (CPU_ISSET(cpu, &before))
+        CPU_SET(cpu, &one);
+    pinned = sched_setaffinity(0, sizeof(one), &one) == 0;
+  }
+  ~OneCpu() { sched_setaffinity(0, sizeof(before), &before); }
+  bool pinned;
+
+private:
+  cpu_set_t before;
+};
+} // namespace
+
+TEST(ThreadPool, TheCallerRunsRangesThatNobodyHasBegun) {
+  // Where all threads share a CPU and the caller uses it, no worker can begin: within one time
+  // slice of the caller, each of these loops is run by it alone. A pool whose ranges only their own
+  // workers can take never gets there.
+  const OneCpu oneCpu;
+  ASSERT_TRUE(oneCpu.pinned);
+  ThreadPool pool;
+  constexpr int32_t workers = 3;
+  ASSERT_TRUE(pool.start({}, workers).isOk());
+  bool allByCaller = false;
+  for (int round = 0; round < 20000 && !allByCaller; ++round) {
+    Counts counts(workers);
+    pool.run(workers, Counts::count, &counts);
+    for (int32_t task = 0; task < workers; ++task)
+      ASSERT_EQ(counts.runs[size_t(task)].load(), 1) << "once, whoever ran it";
+    ASSERT_EQ(counts.ranges.size(), size_t(workers));
+    allByCaller = std::all_of(counts.ranges.begin(), counts.ranges.end(),
+                              [](const Counts::Range &range) { return range.runner == 0; });
+  }
+  EXPECT_TRUE(allByCaller);
 }
 
 TEST(ThreadPool, ParksWhenIdleAndWakesAgain) {
