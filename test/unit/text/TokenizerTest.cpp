@@ -70,15 +70,19 @@ TEST(Tokenizer, KnowsWhatEndsGeneration) {
   TokenizerSpec spec = byteLevelSpec({});
   spec.tokens.push_back("<|im_end|>");
   spec.tokenTypes.push_back(3);
-  spec.tokens.push_back("<|eot_id|>"); // a normal token of this name is no end
+  spec.tokens.push_back("<|eot_id|>"); // an end and a control token whatever its type
   spec.tokenTypes.push_back(1);
+  spec.tokens.push_back("<|other|>");
+  spec.tokenTypes.push_back(3);
   Tokenizer tokenizer;
   BuiltTokenizer built(spec);
   tokenizer = built.tokenizer();
   EXPECT_TRUE(tokenizer.isEndOfGeneration(257));
   EXPECT_TRUE(tokenizer.isEndOfGeneration(259));
   EXPECT_FALSE(tokenizer.isEndOfGeneration(256));
-  EXPECT_FALSE(tokenizer.isEndOfGeneration(260));
+  EXPECT_TRUE(tokenizer.isEndOfGeneration(260));
+  EXPECT_EQ(tokenizer.kind(260), TokenKind::control);
+  EXPECT_FALSE(tokenizer.isEndOfGeneration(261));
   EXPECT_FALSE(tokenizer.isEndOfGeneration(-1));
   EXPECT_FALSE(tokenizer.isEndOfGeneration(1 << 30));
 }
@@ -155,7 +159,8 @@ TEST(TokenizerBuilder, ListsWhatItKnows) {
       std::string::npos)
       << buildError(spec);
   spec.model = "bert";
-  EXPECT_EQ(buildError(spec), "unknown tokenizer.ggml.model 'bert'; known are: gpt2, llama");
+  EXPECT_EQ(buildError(spec),
+            "unknown tokenizer.ggml.model 'bert'; known are: gpt2, llama, gemma4");
 }
 
 TEST(TokenizerBuilder, RefusesInconsistentMetadata) {
