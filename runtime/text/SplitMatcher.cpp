@@ -5,6 +5,7 @@
 #include "runtime/text/Utf8.h"
 
 #include <algorithm>
+#include <bit>
 
 using namespace tern;
 using namespace tern::text;
@@ -52,12 +53,11 @@ public:
     uint32_t maxDigits; ///< 0: no limit
     uint8_t letters = classLetter;
     bool breaksAfterOther = true; ///< line breaks belong to the punctuation before them
-    bool spacesInPowers = false;  ///< Jais 2
   };
 
   size_t matchContraction(size_t begin, bool ignoreCase) const;
   size_t matchSpaces() const;
-  size_t matchSpacesInPowers() const;
+  size_t matchSpacePowers() const;
   size_t matchLineBreaks() const;
   size_t matchGpt2() const;
   size_t matchCl100k(const Cl100k &variant) const;
@@ -121,20 +121,20 @@ size_t Scanner::matchSpaces() const {
   return end == text.size() || last == 0 ? end : last;
 }
 
-/// \s{512}(?!\S)|\s{256}(?!\S)|...|\s{4}(?!\S)|\s{1,2}(?!\S)|\s{1} on white space.
-size_t Scanner::matchSpacesInPowers() const {
+/// Cuts what cl100k leaves of white space: a piece that begins with two such characters, or is one,
+/// holds nothing else, and has a line break only if it ends in one.
+size_t Scanner::matchSpacePowers() const {
   constexpr uint32_t longest = 512;
-  // What the longest alternative may look at: a run, and whether a word follows it.
-  size_t end = skip(0, classSpace, longest + 1);
-  bool wordFollows = end < text.size();
+  size_t end = 0;
   uint32_t count = 0;
-  for (size_t i = 0; i < end; i += at(i).length)
+  for (Char c = at(0); c.is(classSpace) && count < longest; c = at(end)) {
+    end += c.length;
     ++count;
-  uint32_t available = count - (wordFollows ? 1 : 0);
-  uint32_t wanted = longest;
-  while (wanted > 1 && wanted > available)
-    wanted /= 2;
-  return skip(0, classSpace, wanted);
+  }
+  bool isSpace = count > 1 || end == text.size();
+  if (!isSpace || text.back() == '\n' || text.back() == '\r')
+    return text.size();
+  return skip(0, classSpace, std::bit_floor(count));
 }
 
 /// \s*[\r\n]+: up to the last line break of the white space. 0 if there is none.
@@ -185,7 +185,7 @@ size_t Scanner::matchCl100k(const Cl100k &variant) const {
   }
   if (size_t breaks = matchLineBreaks())
     return breaks;
-  return variant.spacesInPowers ? matchSpacesInPowers() : matchSpaces();
+  return matchSpaces();
 }
 
 /// End of U*L+ at `begin`, or `begin`. U is upper case, L lower case; other letters and marks are
@@ -396,8 +396,8 @@ size_t tern::text::pieceLength(const TokenizerTables &tables, const fb::SplitSta
     return scanner.matchCl100k({.maxDigits = parameter, .letters = classLetter | classMark});
   case SplitKind::cl100k_bare:
     return scanner.matchCl100k({.maxDigits = parameter, .breaksAfterOther = false});
-  case SplitKind::jais2:
-    return scanner.matchCl100k({.maxDigits = parameter, .spacesInPowers = true});
+  case SplitKind::space_powers:
+    return scanner.matchSpacePowers();
   case SplitKind::tekken:
     return scanner.matchTekken(parameter, false);
   case SplitKind::o200k:

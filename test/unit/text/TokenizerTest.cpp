@@ -147,6 +147,22 @@ TEST(Tokenizer, LongWordsOfEqualCharactersAreExact) {
   EXPECT_EQ(Ids(ids.end() - 3, ids.end()), (Ids{258, 256, 'a'}));
 }
 
+/// A matcher that looks at the rest of the text for every word would take hours here.
+TEST(Tokenizer, LongTextsOfAwkwardCharactersAreCutInLinearTime) {
+  for (const char *pre : {"gpt-2", "default", "qwen35", "seed-coder", "jais-2", "tekken", "gpt-4o",
+                          "bloom", "deepseek-llm", "deepseek-coder", "deepseek-v3", "laguna"}) {
+    std::vector<std::string> noMerges;
+    BuiltTokenizer built(byteLevelSpec(noMerges, pre));
+    for (const char *unit : {" ", "\n", "\n ", "A", "\u4e2dA", "A\u4e2d", "\x01", "1", "'", "/",
+                             " /", "\u3000", "\u0301", "\u2028", "\xff", "'s", "\x01 ", "!a"}) {
+      std::string text;
+      while (text.size() < 200000)
+        text += unit;
+      EXPECT_EQ(built.encode(text, {.addBos = false}).size(), text.size()) << pre << ' ' << unit;
+    }
+  }
+}
+
 TEST(Tokenizer, EqualInputGivesEqualBytes) {
   TokenizerSpec spec = byteLevelSpec({"a b", "b c", "ab c"}, "qwen2");
   EXPECT_EQ(BuiltTokenizer(spec).bytes, BuiltTokenizer(spec).bytes);
