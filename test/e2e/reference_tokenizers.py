@@ -130,7 +130,9 @@ def byte_level(pre: str, vocabulary_size: int = 4000) -> Reference:
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary_size, initial_alphabet=ByteLevel.alphabet(), show_progress=False
     )
-    tokenizer.train_from_iterator(SENTENCES * 3 + mixed_texts(3000, seed=1), trainer)
+    # "</s>" would become an ordinary token, which tern, as llama.cpp, takes for the end of a reply.
+    texts = [text.replace("</s>", "") for text in mixed_texts(3000, seed=1)]
+    tokenizer.train_from_iterator(SENTENCES * 3 + texts, trainer)
     tokenizer.add_special_tokens(CONTROL_TOKENS)
     tokenizer.add_tokens([AddedToken(text, normalized=False) for text in USER_TOKENS])
 
