@@ -36,10 +36,10 @@ const std::string systemMark = "\x02s\x03", userMark = "\x02u\x03",
 /// The fields of fb::ChatTemplate.
 struct ChatParts {
   std::string begin, systemPrefix, systemSuffix, userPrefix, userSuffix, assistantPrefix,
-      assistantSuffix, generationPrompt;
+      assistantSuffix, generationPrompt, end;
   std::optional<std::string> defaultSystem;
   SystemPlacement placement = SystemPlacement::unsupported;
-  bool trimSystem = false, trimUser = false, trimAssistant = false;
+  bool trimSystem = false, trimUser = false, trimAssistant = false, trimUserAlone = false;
 
   flatbuffers::Offset<fb::ChatTemplate> serialize(llvm::StringRef family,
                                                   flatbuffers::FlatBufferBuilder &builder) const;
@@ -60,7 +60,7 @@ private:
   using Pieces = std::vector<std::string>;
   std::optional<Pieces> cut(const Conversation &conversation, bool askForReply) const;
 
-  bool findTurns(ChatParts &parts);
+  std::vector<ChatParts> findTurns();
   std::vector<ChatParts> placeSystem(const ChatParts &turns) const;
   bool isTrimmed(ChatRole role) const;
   bool reproduces(const ChatParts &parts) const;
@@ -105,10 +105,12 @@ ChatParts::serialize(llvm::StringRef family, flatbuffers::FlatBufferBuilder &bui
   auto beginText = string(begin), systemBefore = string(systemPrefix),
        systemAfter = string(systemSuffix), userBefore = string(userPrefix),
        userAfter = string(userSuffix), assistantBefore = string(assistantPrefix),
-       assistantAfter = string(assistantSuffix), generation = string(generationPrompt);
+       assistantAfter = string(assistantSuffix), generation = string(generationPrompt),
+       endText = string(end);
   return fb::CreateChatTemplate(builder, familyName, 0, beginText, systemBefore, systemAfter,
                                 userBefore, userAfter, assistantBefore, assistantAfter, generation,
-                                system, placement, trimSystem, trimUser, trimAssistant);
+                                system, placement, trimSystem, trimUser, trimAssistant, endText,
+                                trimUserAlone);
 }
 
 RenderResult Prober::render(const Conversation &conversation, bool askForReply) const {
@@ -144,45 +146,59 @@ std::optional<Prober::Pieces> Prober::cut(const Conversation &conversation,
   return pieces;
 }
 
-/// Everything but the system message.
-bool Prober::findTurns(ChatParts &parts) {
+/// Everything but the system message, the likeliest first.
+std::vector<ChatParts> Prober::findTurns() {
+  auto none = [&](llvm::StringRef what) {
+    fail(what);
+    return std::vector<ChatParts>();
+  };
   const Message user{ChatRole::user, userMark}, answer{ChatRole::assistant, answerMark},
       secondUser{ChatRole::user, secondUserMark};
   RenderResult simplest = render({user}, true);
   if (simplest.outcome != RenderResult::Outcome::rendered)
-    return fail("it fails on a single user message: " + simplest.text);
+    return none("it fails on a single user message: " + simplest.text);
   std::optional<Pieces> asked = cut({user}, true), bare = cut({user}, false),
                         longer = cut({user, answer, secondUser}, true),
                         answered = cut({user, answer}, false);
   if (!asked || !bare || !longer)
-    return fail("it does not render each message once and in order");
+    return none("it does not render each message once and in order");
 
+  ChatParts parts;
   firstTurnHead = (*asked)[0];
   parts.userSuffix = (*bare)[1];
   parts.generationPrompt = (*asked)[1];
   parts.assistantPrefix = (*longer)[1];
+  // A template may end what asks for no reply with a text of its own, usually the EOS token.
+  if (!llvm::StringRef(parts.generationPrompt).starts_with(parts.userSuffix) &&
+      dropSuffix(parts.userSuffix, eosToken))
+    parts.end = eosToken;
   if (!dropPrefix(parts.generationPrompt, parts.userSuffix) ||
       !dropPrefix(parts.assistantPrefix, parts.userSuffix))
-    return fail("the text after a user message depends on what follows");
+    return none("the text after a user message depends on what follows");
+  parts.trimUser = isTrimmed(ChatRole::user);
+  parts.trimAssistant = isTrimmed(ChatRole::assistant);
 
   // What separates an answer from the next user message belongs to either. A final answer shows
   // where to cut, unless the template treats it specially; then the head of the first turn does.
-  std::string between = (*longer)[2];
-  if (answered && (*answered)[1] == (*longer)[1] &&
-      llvm::StringRef(between).starts_with((*answered)[2])) {
-    parts.assistantSuffix = (*answered)[2];
-  } else {
-    size_t common = 0;
-    while (common < between.size() && common < firstTurnHead.size() &&
-           between[between.size() - 1 - common] == firstTurnHead[firstTurnHead.size() - 1 - common])
-      ++common;
-    parts.assistantSuffix = between.substr(0, between.size() - common);
+  const std::string &between = (*longer)[2];
+  std::vector<ChatParts> candidates;
+  auto cutBetween = [&](llvm::StringRef suffix) {
+    parts.assistantSuffix = suffix.str();
+    parts.userPrefix = between.substr(suffix.size());
+    candidates.push_back(parts);
+  };
+  if (answered && (*answered)[1] == (*longer)[1]) {
+    llvm::StringRef suffix = (*answered)[2];
+    suffix.consume_back(parts.end);
+    if (llvm::StringRef(between).starts_with(suffix))
+      cutBetween(suffix);
   }
-  dropPrefix(between, parts.assistantSuffix);
-  parts.userPrefix = between;
-  parts.trimUser = isTrimmed(ChatRole::user);
-  parts.trimAssistant = isTrimmed(ChatRole::assistant);
-  return true;
+  size_t common = 0;
+  while (common < between.size() && common < firstTurnHead.size() &&
+         between[between.size() - 1 - common] == firstTurnHead[firstTurnHead.size() - 1 - common])
+    ++common;
+  cutBetween(llvm::StringRef(between).drop_back(common));
+  return candidates;
 }
 
 bool Prober::isTrimmed(ChatRole role) const {
@@ -248,12 +264,14 @@ std::vector<ChatParts> Prober::placeSystem(const ChatParts &turns) const {
   if (hasPreset && dropPrefix(preset, before) && dropSuffix(preset, between))
     inside.defaultSystem = preset;
   for (bool trim : {inside.trimSystem, false})
-    for (SystemPlacement placement :
-         {SystemPlacement::first_user_turn, SystemPlacement::last_user_turn}) {
-      inside.trimSystem = trim;
-      inside.placement = placement;
-      candidates.push_back(inside);
-    }
+    for (bool alone : {false, true})
+      for (SystemPlacement placement :
+           {SystemPlacement::first_user_turn, SystemPlacement::last_user_turn}) {
+        inside.trimSystem = trim;
+        inside.trimUserAlone = alone;
+        inside.placement = placement;
+        candidates.push_back(inside);
+      }
   return candidates;
 }
 
@@ -297,12 +315,10 @@ bool Prober::reproduces(const ChatParts &parts) const {
 }
 
 std::optional<ChatParts> Prober::probe() {
-  ChatParts turns;
-  if (!findTurns(turns))
-    return std::nullopt;
-  for (const ChatParts &candidate : placeSystem(turns))
-    if (reproduces(candidate))
-      return candidate;
+  for (const ChatParts &turns : findTurns())
+    for (const ChatParts &candidate : placeSystem(turns))
+      if (reproduces(candidate))
+        return candidate;
   fail("it does more than put text around messages");
   return std::nullopt;
 }
@@ -310,9 +326,16 @@ std::optional<ChatParts> Prober::probe() {
 /// The family's name, for reports only.
 static llvm::StringRef familyOf(llvm::StringRef source) {
   static const std::pair<llvm::StringRef, llvm::StringRef> signatures[] = {
-      {"<|im_start|>", "chatml"},   {"<|start_header_id|>", "llama-3"},
-      {"<<SYS>>", "llama-2"},       {"[INST]", "mistral"},
-      {"<start_of_turn>", "gemma"}, {"### Instruction:", "alpaca"},
+      {"<|im_start|>", "chatml"},
+      {"<|start_header_id|>", "llama-3"},
+      {"<<SYS>>", "llama-2"},
+      {"[INST]", "mistral"},
+      {"<start_of_turn>", "gemma"},
+      {"### Instruction:", "alpaca"},
+      {"<|END_OF_TURN_TOKEN|>", "command-r"},
+      {"<|start_of_role|>", "granite"},
+      {"<｜User｜>", "deepseek"},
+      {"<|end|>", "phi-3"},
       {"<|user|>", "zephyr"},
   };
   for (auto [signature, family] : signatures)

@@ -12,7 +12,7 @@
 using namespace tern;
 using text::TokenKind;
 
-/// Byte-level BPE: the file lists "left right", best first, in the tokens' own spelling.
+/// The file lists "left right", best first, in the tokens' own spelling.
 static llvm::Error addListedMerges(const TokenizerSpec &spec, const Vocabulary &vocabulary,
                                    llvm::DenseMap<Merges::Pair, Merges::Target> &pairs) {
   llvm::StringMap<uint32_t> bySpelling;
@@ -70,7 +70,7 @@ static void addScoredMerges(const TokenizerSpec &spec, const Vocabulary &vocabul
 llvm::Expected<Merges> Merges::create(const TokenizerSpec &spec, const Vocabulary &vocabulary,
                                       fb::TokenizerModel model) {
   Merges result;
-  if (model == fb::TokenizerModel::byte_level_bpe) {
+  if (spec.model != "llama") {
     if (llvm::Error error = addListedMerges(spec, vocabulary, result.pairs))
       return error;
     return result;

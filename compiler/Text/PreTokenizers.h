@@ -2,7 +2,7 @@
 //
 // A pre-tokenizer is a list of split stages (schema/tokenizer.fbs); a new name is a row of the
 // table in PreTokenizers.cpp, a new regular expression is a SplitKind and a matcher in
-// runtime/text/PreTokenizer.cpp.
+// runtime/text/SplitMatcher.cpp.
 #ifndef TERN_COMPILER_TEXT_PRETOKENIZERS_H
 #define TERN_COMPILER_TEXT_PRETOKENIZERS_H
 
@@ -24,6 +24,9 @@ struct PreTokenizer {
   bool ignoreMerges;
   /// Default of tokenizer.ggml.add_bos_token.
   bool addBos;
+  /// Merges are of characters, spaces spelled U+2581, with byte fall-back as in SentencePiece;
+  /// otherwise of bytes.
+  bool ofCharacters = false;
 };
 
 /// The row of `name`, or null. The empty name is "default".

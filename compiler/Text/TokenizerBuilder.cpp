@@ -2,6 +2,7 @@
 #include "compiler/Text/TokenizerBuilder.h"
 
 #include "compiler/Text/ChatTemplates.h"
+#include "compiler/Text/EndOfGeneration.h"
 #include "compiler/Text/Merges.h"
 #include "compiler/Text/PreTokenizers.h"
 #include "compiler/Text/UnicodeTables.h"
@@ -19,14 +20,6 @@ using fb::TokenizerModel;
 using text::TokenKind;
 
 namespace {
-
-/// Tokens that end a reply in one model family or another, by their text; they count only where
-/// they are control or user-defined tokens.
-constexpr llvm::StringLiteral endOfGenerationTexts[] = {
-    "<|eot_id|>",        "<|eom_id|>",      "<|im_end|>",
-    "<|end|>",           "<end_of_turn>",   "<EOT>",
-    "<|endoftext|>",     "<|end_of_text|>", "<|END_OF_TURN_TOKEN|>",
-    "<end_of_utterance>"};
 
 constexpr size_t maxTokens = size_t(1) << 24;
 constexpr size_t maxSpecialTokenBytes = text::maxSpecialTokenBytes;
@@ -74,7 +67,6 @@ private:
   llvm::Error chooseAffixes();
   std::vector<uint8_t> tokenFlags() const;
   std::vector<uint32_t> specialTokens() const;
-  std::vector<uint32_t> endOfGeneration() const;
   struct SymbolVectors {
     flatbuffers::Offset<flatbuffers::Vector<uint32_t>> offsets;
     flatbuffers::Offset<flatbuffers::Vector<uint8_t>> bytes;
@@ -88,7 +80,8 @@ private:
   HashTable<uint32_t> symbolHash() const;
   HashTable<fb::Merge> mergeHash() const;
 
-  bool isSentencePiece() const { return model == TokenizerModel::sentencepiece_bpe; }
+  /// Merges by score; the file has no pre-tokenizer.
+  bool isSentencePiece() const { return !preTokenizer; }
   bool isMatchedInText(uint32_t id) const {
     TokenKind kind = vocabulary.kinds[id];
     return (kind == TokenKind::control || kind == TokenKind::userDefined ||
@@ -119,13 +112,20 @@ llvm::Error Builder::chooseModel() {
                                      "tokenizer.ggml.model 'llama'");
     return llvm::Error::success();
   }
+  if (spec.model == "gemma4") {
+    preTokenizer = findPreTokenizer("gemma4"); // llama.cpp leaves tokenizer.ggml.pre unread here
+    model = TokenizerModel::sentencepiece_bpe;
+    return llvm::Error::success();
+  }
   if (spec.model != "gpt2")
-    return llvm::createStringError("unknown tokenizer.ggml.model '%s'; known are: gpt2, llama",
-                                   spec.model.c_str());
+    return llvm::createStringError(
+        "unknown tokenizer.ggml.model '%s'; known are: gpt2, llama, gemma4", spec.model.c_str());
   preTokenizer = findPreTokenizer(spec.pre);
   if (!preTokenizer)
     return llvm::createStringError("unknown tokenizer.ggml.pre '%s'; known are: %s",
                                    spec.pre.c_str(), knownPreTokenizers().c_str());
+  if (preTokenizer->ofCharacters)
+    model = TokenizerModel::sentencepiece_bpe;
   if (spec.pre.empty())
     warn("tokenizer.ggml.pre is missing: text is cut by the 'default' rules, which may not be what "
          "the model was trained with");
@@ -205,7 +205,10 @@ std::vector<uint8_t> Builder::tokenFlags() const {
     const std::string &bytes = vocabulary.symbols[id];
     if (vocabulary.find(bytes) != id)
       continue;
-    if ((preTokenizer && preTokenizer->ignoreMerges) ||
+    // Gemma 4: a run of line breaks that is a token is not merged from its parts.
+    bool isLineBreaks = preTokenizer && preTokenizer->ofCharacters && !bytes.empty() &&
+                        bytes.find_first_not_of('\n') == std::string::npos;
+    if ((preTokenizer && preTokenizer->ignoreMerges) || isLineBreaks ||
         merges.mergesTo(bytes, id, vocabulary, model))
       flags.back() |= text::tokenIsWholeWord;
   }
@@ -220,19 +223,6 @@ std::vector<uint32_t> Builder::specialTokens() const {
   llvm::sort(ids, [&](uint32_t a, uint32_t b) { // bytes compare as unsigned
     return std::tie(vocabulary.symbols[a], a) < std::tie(vocabulary.symbols[b], b);
   });
-  return ids;
-}
-
-std::vector<uint32_t> Builder::endOfGeneration() const {
-  std::vector<uint32_t> ids;
-  for (int32_t id : {eos, eot, eom})
-    if (id >= 0)
-      ids.push_back(uint32_t(id));
-  for (uint32_t id = 0; id < vocabulary.tokenCount; ++id)
-    if (isMatchedInText(id) && llvm::is_contained(endOfGenerationTexts, vocabulary.symbols[id]))
-      ids.push_back(id);
-  llvm::sort(ids);
-  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
   return ids;
 }
 
@@ -279,6 +269,10 @@ llvm::Error Builder::prepare() {
 llvm::Error Builder::chooseAffixes() {
   addBos = spec.addBos.value_or(isSentencePiece() || preTokenizer->addBos);
   addEos = spec.addEos.value_or(false);
+  if (preTokenizer && preTokenizer->ofCharacters && !addBos) {
+    warn("tokenizer.ggml.add_bos_token is false, but Gemma 4 needs the BOS token: it is added");
+    addBos = true;
+  }
   if (addBos && bos < 0)
     return llvm::createStringError("the tokenizer begins texts with a BOS token, but "
                                    "tokenizer.ggml.bos_token_id is missing");
@@ -290,7 +284,8 @@ llvm::Error Builder::chooseAffixes() {
     removeExtraWhitespaces = spec.removeExtraWhitespaces.value_or(false);
   } else if (spec.addSpacePrefix.value_or(false) || spec.removeExtraWhitespaces.value_or(false)) {
     warn("tokenizer.ggml.add_space_prefix and remove_extra_whitespaces have no meaning for "
-         "tokenizer.ggml.model 'gpt2' and are left out");
+         "tokenizer.ggml.model '" +
+         spec.model + "' and are left out");
   }
   return llvm::Error::success();
 }
@@ -329,7 +324,7 @@ flatbuffers::Offset<fb::Tokenizer> Builder::serialize() {
   auto symbolHashOffset = builder.CreateVector(symbolSlots.slots);
   auto mergesOffset = builder.CreateVectorOfStructs(mergeSlots.slots);
   SpecialVectors special = writeSpecialTokens();
-  auto end = builder.CreateVector(endOfGeneration());
+  auto end = builder.CreateVector(endOfGenerationTokens(spec));
   auto chat = buildChatTemplate(spec.chatTemplate.value_or(""), textOf(bos), textOf(eos), builder);
   flatbuffers::Offset<fb::NfcTables> nfc;
   if (preTokenizer && preTokenizer->nfc)

@@ -13,13 +13,14 @@
 namespace tern {
 
 struct TokenizerSpec {
-  /// tokenizer.ggml.model: "gpt2" (byte-level BPE) or "llama" (SentencePiece BPE).
+  /// tokenizer.ggml.model: "gpt2" (byte-level BPE), "llama" (SentencePiece BPE) or "gemma4"
+  /// (merges of characters).
   std::string model;
   /// tokenizer.ggml.pre; empty when absent.
   std::string pre;
   /// tokenizer.ggml.tokens, as the file spells them (byte-level encoded, U+2581 for space).
   std::vector<std::string> tokens;
-  /// tokenizer.ggml.scores; "llama" needs one per token, "gpt2" none.
+  /// tokenizer.ggml.scores; "llama" needs one per token, the others none.
   std::vector<float> scores;
   /// tokenizer.ggml.token_type: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte.
   /// Empty: all normal.
@@ -29,6 +30,8 @@ struct TokenizerSpec {
 
   /// tokenizer.ggml.{bos,eos,eot,eom,unknown,padding}_token_id.
   std::optional<uint32_t> bos, eos, eot, eom, unknown, padding;
+  /// tokenizer.ggml.fim_{pad,rep,sep}_token_id.
+  std::optional<uint32_t> infillPad, infillRepository, infillFile;
 
   /// tokenizer.ggml.{add_bos_token,add_eos_token,add_space_prefix,remove_extra_whitespaces}.
   std::optional<bool> addBos, addEos, addSpacePrefix, removeExtraWhitespaces;

@@ -1,8 +1,10 @@
 // Decodes the tokens of a TokenizerSpec into symbols.
 #include "compiler/Text/Vocabulary.h"
 
+#include "compiler/Text/EndOfGeneration.h"
 #include "runtime/text/Utf8.h"
 
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 
 using namespace tern;
@@ -66,10 +68,12 @@ static std::optional<uint8_t> parseByteToken(llvm::StringRef token) {
   return byte;
 }
 
-static llvm::Expected<TokenKind> kindOf(const TokenizerSpec &spec, size_t id) {
+static llvm::Expected<TokenKind> kindOf(const TokenizerSpec &spec, fb::TokenizerModel model,
+                                        size_t id) {
   if (spec.tokenTypes.empty())
-    return spec.model == "llama" && parseByteToken(spec.tokens[id]) ? TokenKind::byte
-                                                                    : TokenKind::normal;
+    return model == fb::TokenizerModel::sentencepiece_bpe && parseByteToken(spec.tokens[id])
+               ? TokenKind::byte
+               : TokenKind::normal;
   int32_t type = spec.tokenTypes[id];
   if (type < int32_t(TokenKind::normal) || type > int32_t(TokenKind::byte))
     return llvm::createStringError("tokenizer.ggml.token_type: token %zu has type %d; known are 1 "
@@ -96,6 +100,7 @@ static void addExtraSymbols(Vocabulary &vocabulary) {
 llvm::Expected<Vocabulary> Vocabulary::create(const TokenizerSpec &spec, fb::TokenizerModel model) {
   Vocabulary result;
   result.tokenCount = uint32_t(spec.tokens.size());
+  const std::vector<uint32_t> ends = endOfGenerationTokens(spec);
   result.byteTokens.fill(-1);
   for (uint32_t id = 0; id < result.tokenCount; ++id) {
     const std::string &token = spec.tokens[id];
@@ -103,9 +108,12 @@ llvm::Expected<Vocabulary> Vocabulary::create(const TokenizerSpec &spec, fb::Tok
       return llvm::createStringError("tokenizer.ggml.tokens: token %u has %zu bytes; at most %zu "
                                      "are expected",
                                      id, token.size(), maxTokenBytes);
-    llvm::Expected<TokenKind> kind = kindOf(spec, id);
+    llvm::Expected<TokenKind> kind = kindOf(spec, model, id);
     if (!kind)
       return kind.takeError();
+    // Files are known that give these tokens the type of ordinary text.
+    if (llvm::binary_search(ends, id) && endsGenerationByText(token))
+      kind = TokenKind::control;
     result.kinds.push_back(*kind);
     std::string bytes = token;
     bool mayOccurInText = *kind == TokenKind::normal && !token.empty();

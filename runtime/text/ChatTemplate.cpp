@@ -62,10 +62,11 @@ public:
     size_t begin = output.bytes.size();
     if (system && !addSystem(*system))
       return false;
-    // Where the template trims, it trims the message together with the system text before it.
-    if (!addContent(chat.trim_user() && !system ? stripLeft(content) : content))
+    bool trimAlone = chat.trim_user() && (!system || chat.trim_user_alone());
+    if (!addContent(trimAlone ? stripRight(stripLeft(content)) : content))
       return false;
-    if (chat.trim_user())
+    // Otherwise the message is trimmed together with the system text before it.
+    if (chat.trim_user() && !trimAlone)
       stripOutput(begin);
     return addTemplate(chat.user_suffix());
   }
@@ -156,8 +157,7 @@ Status tern::text::renderChat(const fb::ChatTemplate *chat, const ChatMessage *m
                  ? renderer.addUser(messages[i].content, carriesSystem ? &system : nullptr)
                  : renderer.addAssistant(messages[i].content);
   }
-  if (askForReply)
-    enough = enough && renderer.addTemplate(chat->generation_prompt());
+  enough = enough && renderer.addTemplate(askForReply ? chat->generation_prompt() : chat->end());
   if (!enough)
     return Status::error(StatusCode::outOfMemory, "out of memory while rendering the conversation");
   return Status();

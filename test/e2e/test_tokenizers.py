@@ -18,6 +18,7 @@ import gguf
 import numpy as np
 import pytest
 from chat_templates import RECOGNISED, UNUSABLE, ChatTemplate
+from family_chat_templates import FAMILIES
 from programs import BIN
 from reference_tokenizers import (
     BYTE_LEVEL_PRES,
@@ -248,7 +249,7 @@ def _chat_spec(template: ChatTemplate) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("template", RECOGNISED, ids=lambda template: template.name)
+@pytest.mark.parametrize("template", RECOGNISED + FAMILIES, ids=lambda template: template.name)
 @pytest.mark.parametrize("reply", [True, False], ids=["asking", "closed"])
 def test_chat_template_text(template: ChatTemplate, reply: bool, tmp_path: Path) -> None:
     tables = Tables(_chat_spec(template), tmp_path)
@@ -267,9 +268,9 @@ def test_chat_template_text(template: ChatTemplate, reply: bool, tmp_path: Path)
         assert text.decode() == rendered[0][0]
 
 
-@pytest.mark.parametrize("name", [template.name for template in RECOGNISED if not template.takes_system])
+@pytest.mark.parametrize("name", [template.name for template in RECOGNISED + FAMILIES if not template.takes_system])
 def test_chat_template_without_system_message_refuses_one(name: str, tmp_path: Path) -> None:
-    template = next(template for template in RECOGNISED if template.name == name)
+    template = next(template for template in RECOGNISED + FAMILIES if template.name == name)
     tables = Tables(_chat_spec(template), tmp_path)
     with pytest.raises(RuntimeError, match="takes no system message"):
         tables.run("chat", [_chat_record(conversations(with_system=True)[0])])

@@ -81,6 +81,19 @@ private:
 
 } // namespace
 
+/// What the name of a tokenizer model without support stands for, in parentheses.
+static std::string algorithmOf(std::string_view model) {
+  if (model == "t5")
+    return " (SentencePiece Unigram)";
+  if (model == "bert")
+    return " (WordPiece)";
+  if (model == "rwkv")
+    return " (RWKV's longest match)";
+  if (model == "plamo2")
+    return " (PLaMo's lattice)";
+  return "";
+}
+
 std::optional<TokenizerSpec> readGGUFTokenizer(const gguf::File &file, std::string &note) {
   note.clear();
   TokenizerKeys keys(file, note);
@@ -90,9 +103,9 @@ std::optional<TokenizerSpec> readGGUFTokenizer(const gguf::File &file, std::stri
       note = "the file has no metadata key 'tokenizer.ggml.model'";
     return std::nullopt;
   }
-  if (*model != "gpt2" && *model != "llama") {
-    note =
-        "tokenizer model " + gguf::quotedText(*model) + " is not supported; known are gpt2, llama";
+  if (*model != "gpt2" && *model != "llama" && *model != "gemma4") {
+    note = "tokenizer model " + gguf::quotedText(*model) + algorithmOf(*model) +
+           " is not supported; known are gpt2, llama, gemma4";
     return std::nullopt;
   }
   TokenizerSpec spec;
@@ -112,6 +125,9 @@ std::optional<TokenizerSpec> readGGUFTokenizer(const gguf::File &file, std::stri
   spec.eom = keys.token("eom_token_id");
   spec.unknown = keys.token("unknown_token_id");
   spec.padding = keys.token("padding_token_id");
+  spec.infillPad = keys.token("fim_pad_token_id");
+  spec.infillRepository = keys.token("fim_rep_token_id");
+  spec.infillFile = keys.token("fim_sep_token_id");
   spec.addBos = keys.boolean(prefix + "add_bos_token");
   spec.addEos = keys.boolean(prefix + "add_eos_token");
   spec.addSpacePrefix = keys.boolean(prefix + "add_space_prefix");

@@ -127,10 +127,11 @@ TEST_F(Import, ErrorsListWhatIsKnown) {
   GGUFBytes file = metadata(shape);
   tensors(file, shape);
   file.tensor("k", {256}, 21, std::vector<uint8_t>(110));
-  EXPECT_EQ(errorOf(file),
-            ": tensor 'k' has type iq3_s, which is not supported; known types are f32, "
-            "f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q2_0, q2_k, q3_k, q4_k, q5_k, q6_k, q8_k, iq4_nl, "
-            "mxfp4, tq1_0, tq2_0, ternary");
+  EXPECT_EQ(
+      errorOf(file),
+      ": tensor 'k' has type iq3_s, which is not supported; known types are f32, "
+      "f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q2_0, q2_k, q3_k, q4_k, q5_k, q6_k, q8_k, iq4_nl, "
+      "mxfp4, tq1_0, tq2_0, ternary");
 }
 
 TEST_F(Import, MissingWrongAndUnknownTensorsAreNamed) {
@@ -223,11 +224,16 @@ TEST_F(Import, TheTokenizerIsReadOrANoteSaysWhyNot) {
   EXPECT_FALSE(model.tokenizer);
   EXPECT_EQ(model.tokenizerNote, "the file has no metadata key 'tokenizer.ggml.model'");
 
-  GGUFBytes unknown = metadata(shape);
-  unknown.add("tokenizer.ggml.model", "bert");
-  tensors(unknown, shape);
-  EXPECT_EQ(import(unknown).tokenizerNote,
-            "tokenizer model 'bert' is not supported; known are gpt2, llama");
+  const std::pair<const char *, const char *> refused[] = {
+      {"bert", "'bert' (WordPiece)"}, {"t5", "'t5' (SentencePiece Unigram)"}, {"new", "'new'"}};
+  for (auto [name, shown] : refused) {
+    GGUFBytes unknown = metadata(shape);
+    unknown.add("tokenizer.ggml.model", name);
+    tensors(unknown, shape);
+    EXPECT_EQ(import(unknown).tokenizerNote,
+              std::string("tokenizer model ") + shown +
+                  " is not supported; known are gpt2, llama, gemma4");
+  }
 
   GGUFBytes file = metadata(shape);
   file.add("tokenizer.ggml.model", "gpt2").add("tokenizer.ggml.pre", "qwen2");

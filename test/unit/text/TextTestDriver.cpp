@@ -4,6 +4,7 @@
 //   encode TABLES.bin [--no-bos] [--no-parse-special]
 //   decode TABLES.bin [--special] [--drop-space-prefix]
 //   chat TABLES.bin [--no-reply] [--tokens]
+//   ends TABLES.bin                  the tokens that end a reply
 //   bench TABLES.bin TEXT
 //
 // encode, decode and chat serve one request per record on stdin; a record is a decimal byte count,
@@ -169,7 +170,7 @@ int main(int argc, char **argv) {
   bool reply = !takeFlag("--no-reply");
   bool asTokens = takeFlag("--tokens");
   if (arguments.size() < 2)
-    fail("usage: build SPEC OUT | encode|decode|chat TABLES | bench TABLES TEXT");
+    fail("usage: build SPEC OUT | encode|decode|chat|ends TABLES | bench TABLES TEXT");
   const std::string &command = arguments[0];
   if (command == "build" && arguments.size() == 3) {
     build(arguments[1], arguments[2]);
@@ -188,7 +189,11 @@ int main(int argc, char **argv) {
     decodeRecords(*tokenizer, decode);
   else if (command == "chat")
     renderRecords(*table, *tokenizer, reply, asTokens);
-  else if (command == "bench" && arguments.size() == 3)
+  else if (command == "ends") {
+    for (int32_t id = 0; tokenizer->isToken(id); ++id)
+      if (tokenizer->isEndOfGeneration(id))
+        std::printf("%d\n", id);
+  } else if (command == "bench" && arguments.size() == 3)
     bench(bytes, readFile(arguments[2]));
   else
     fail("unknown command " + command);

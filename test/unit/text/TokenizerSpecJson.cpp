@@ -47,6 +47,10 @@ llvm::Expected<TokenizerSpec> tern::parseTokenizerSpec(llvm::StringRef text) {
   read(*object, "bos_token_id", spec.bos);
   read(*object, "eos_token_id", spec.eos);
   read(*object, "eot_token_id", spec.eot);
+  read(*object, "eom_token_id", spec.eom);
+  read(*object, "fim_pad_token_id", spec.infillPad);
+  read(*object, "fim_rep_token_id", spec.infillRepository);
+  read(*object, "fim_sep_token_id", spec.infillFile);
   read(*object, "unknown_token_id", spec.unknown);
   read(*object, "padding_token_id", spec.padding);
   read(*object, "add_bos_token", spec.addBos);

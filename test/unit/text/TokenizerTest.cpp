@@ -70,15 +70,19 @@ TEST(Tokenizer, KnowsWhatEndsGeneration) {
   TokenizerSpec spec = byteLevelSpec({});
   spec.tokens.push_back("<|im_end|>");
   spec.tokenTypes.push_back(3);
-  spec.tokens.push_back("<|eot_id|>"); // a normal token of this name is no end
+  spec.tokens.push_back("<|eot_id|>"); // an end and a control token whatever its type
   spec.tokenTypes.push_back(1);
+  spec.tokens.push_back("<|other|>");
+  spec.tokenTypes.push_back(3);
   Tokenizer tokenizer;
   BuiltTokenizer built(spec);
   tokenizer = built.tokenizer();
   EXPECT_TRUE(tokenizer.isEndOfGeneration(257));
   EXPECT_TRUE(tokenizer.isEndOfGeneration(259));
   EXPECT_FALSE(tokenizer.isEndOfGeneration(256));
-  EXPECT_FALSE(tokenizer.isEndOfGeneration(260));
+  EXPECT_TRUE(tokenizer.isEndOfGeneration(260));
+  EXPECT_EQ(tokenizer.kind(260), TokenKind::control);
+  EXPECT_FALSE(tokenizer.isEndOfGeneration(261));
   EXPECT_FALSE(tokenizer.isEndOfGeneration(-1));
   EXPECT_FALSE(tokenizer.isEndOfGeneration(1 << 30));
 }
@@ -143,6 +147,22 @@ TEST(Tokenizer, LongWordsOfEqualCharactersAreExact) {
   EXPECT_EQ(Ids(ids.end() - 3, ids.end()), (Ids{258, 256, 'a'}));
 }
 
+/// A matcher that looks at the rest of the text for every word would take hours here.
+TEST(Tokenizer, LongTextsOfAwkwardCharactersAreCutInLinearTime) {
+  for (const char *pre : {"gpt-2", "default", "qwen35", "seed-coder", "jais-2", "tekken", "gpt-4o",
+                          "bloom", "deepseek-llm", "deepseek-coder", "deepseek-v3", "laguna"}) {
+    std::vector<std::string> noMerges;
+    BuiltTokenizer built(byteLevelSpec(noMerges, pre));
+    for (const char *unit : {" ", "\n", "\n ", "A", "\u4e2dA", "A\u4e2d", "\x01", "1", "'", "/",
+                             " /", "\u3000", "\u0301", "\u2028", "\xff", "'s", "\x01 ", "!a"}) {
+      std::string text;
+      while (text.size() < 200000)
+        text += unit;
+      EXPECT_EQ(built.encode(text, {.addBos = false}).size(), text.size()) << pre << ' ' << unit;
+    }
+  }
+}
+
 TEST(Tokenizer, EqualInputGivesEqualBytes) {
   TokenizerSpec spec = byteLevelSpec({"a b", "b c", "ab c"}, "qwen2");
   EXPECT_EQ(BuiltTokenizer(spec).bytes, BuiltTokenizer(spec).bytes);
@@ -155,7 +175,8 @@ TEST(TokenizerBuilder, ListsWhatItKnows) {
       std::string::npos)
       << buildError(spec);
   spec.model = "bert";
-  EXPECT_EQ(buildError(spec), "unknown tokenizer.ggml.model 'bert'; known are: gpt2, llama");
+  EXPECT_EQ(buildError(spec),
+            "unknown tokenizer.ggml.model 'bert'; known are: gpt2, llama, gemma4");
 }
 
 TEST(TokenizerBuilder, RefusesInconsistentMetadata) {
