@@ -203,11 +203,12 @@ llvm::Error buildAttention(KernelBuilder &, AttentionOp);
 /// computed beside the store and not beside the kernel's rows.
 bool feedsKvStore(mlir::Value value);
 
-/// e^x, at most e^88 for a number and NaN for NaN, which Halide's exp takes for any number.
-Halide::Expr expKeepingNaN(const Halide::Expr &x);
-
-/// tanh without a library call: 1 - 2 / (e^2x + 1) saturates to 1 and -1 by itself; NaN stays NaN.
+/// tanh without a library call: 1 - 2 / (e^2x + 1) saturates to 1 and -1 by itself. Of NaN it is
+/// any number.
 Halide::Expr tanhThroughExp(const Halide::Expr &x);
+
+/// NaN for NaN and 0 for any number: added to what a function loses NaN in.
+Halide::Expr zeroOrNaN(const Halide::Expr &x);
 
 /// Folds the lanes of partial(lane, ...) by halves, in a fixed order. The steps are computed for
 /// each `at` of `consumer` (once per row when that is undefined). The result is element 0 of the

@@ -15,21 +15,18 @@ namespace {
 // bound.
 constexpr float maxExponent = 88.0f;
 
-/// Compares bits: Halide takes x != x for false.
-Expr isNaN(const Expr &x) { return (Halide::reinterpret<int32_t>(x) & 0x7fffffff) > 0x7f800000; }
+Expr boundedExp(const Expr &x) { return Halide::exp(Halide::min(x, maxExponent)); }
 
-/// `number`, or a NaN if one of the inputs is NaN: Halide's minimum and maximum may drop it.
-Expr keepingNaN(const Expr &a, const Expr &b, const Expr &number) {
-  return Halide::select(isNaN(a), a, isNaN(b), b, number);
-}
+Expr bitsOf(const Expr &x) { return Halide::reinterpret<int32_t>(x); }
 
 } // namespace
 
-Expr expKeepingNaN(const Expr &x) {
-  return Halide::select(isNaN(x), x, Halide::exp(Halide::min(x, maxExponent)));
-}
+Expr tanhThroughExp(const Expr &x) { return 1.0f - 2.0f / (boundedExp(2.0f * x) + 1.0f); }
 
-Expr tanhThroughExp(const Expr &x) { return 1.0f - 2.0f / (expKeepingNaN(2.0f * x) + 1.0f); }
+// As an integer the magnitude of a NaN is above infinity's. Halide takes x != x for false.
+Expr zeroOrNaN(const Expr &x) {
+  return Halide::reinterpret<float>((0x7f800000 - (bitsOf(x) & 0x7fffffff)) >> 31);
+}
 
 namespace {
 
@@ -77,14 +74,18 @@ Expr scalarOp(Operation &op, llvm::ArrayRef<Expr> a) {
       .Case<arith::MulFOp, arith::MulIOp>([&](auto) { return a[0] * a[1]; })
       .Case([&](arith::DivFOp) { return a[0] / a[1]; })
       .Case([&](arith::NegFOp) { return -a[0]; })
-      .Case([&](arith::MaximumFOp) { return keepingNaN(a[0], a[1], Halide::max(a[0], a[1])); })
-      .Case([&](arith::MinimumFOp) { return keepingNaN(a[0], a[1], Halide::min(a[0], a[1])); })
+      .Case([&](arith::MaximumFOp) {
+        return Halide::max(a[0], a[1]) + zeroOrNaN(a[0]) + zeroOrNaN(a[1]);
+      })
+      .Case([&](arith::MinimumFOp) {
+        return Halide::min(a[0], a[1]) + zeroOrNaN(a[0]) + zeroOrNaN(a[1]);
+      })
       .Case([&](arith::CmpFOp op) { return compare(op.getPredicate(), a[0], a[1]); })
       .Case([&](arith::SelectOp) { return Halide::select(a[0], a[1], a[2]); })
       .Case([&](arith::SIToFPOp) { return Halide::cast<float>(a[0]); })
-      .Case([&](math::ExpOp) { return expKeepingNaN(a[0]); })
+      .Case([&](math::ExpOp) { return boundedExp(a[0]) + zeroOrNaN(a[0]); })
       .Case([&](math::LogOp) { return Halide::log(a[0]); })
-      .Case([&](math::TanhOp) { return tanhThroughExp(a[0]); })
+      .Case([&](math::TanhOp) { return tanhThroughExp(a[0]) + zeroOrNaN(a[0]); })
       .Case([&](math::ErfOp) { return Halide::erf(a[0]); })
       .Case([&](math::SqrtOp) { return Halide::sqrt(a[0]); })
       .Case([&](math::RsqrtOp) { return 1.0f / Halide::sqrt(a[0]); })

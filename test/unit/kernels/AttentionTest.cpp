@@ -311,22 +311,23 @@ TEST_P(Attention, ScoresOfTenThousandAreStable) {
   }
 }
 
-// A NaN in one visible key or in the query makes its heads' results NaN, with a soft cap too; heads
-// that do not see it, and rows before it, are numbers.
-TEST_P(Attention, NaNStaysNaN) {
-  for (float softCap : {0.0f, 30.0f})
-    for (int position : {0, 37, 600}) {
+// A NaN in one visible value makes its heads' results NaN, with a soft cap too; heads that do not
+// see it, and rows before it, are numbers.
+TEST_P(Attention, NaNOfAValueStaysNaN) {
+  for (float softCap : {0.0f, 30.0f}) {
+    Geometry g{4, 2, 32, 32, true};
+    AttentionCall call(g, 0.2f, GetParam(), {.softCap = softCap});
+    ASSERT_TRUE(call.kernel.ready);
+    for (int position : {0, 37, 530}) {
       SCOPED_TRACE("soft cap " + std::to_string(softCap) + ", position " +
                    std::to_string(position));
-      Geometry g{4, 2, 32, 32, true};
       std::mt19937 random(12);
-      AttentionCall call(g, 0.2f, GetParam(), {.softCap = softCap});
-      ASSERT_TRUE(call.kernel.ready);
-      Cache cache(g, 1, 700, random);
-      cache.fill(0, 700, random);
-      cache.set(cache.keys, cache.keyIndex(0, position, 1, 5), NAN);
+      Cache cache(g, 1, 560, random);
+      cache.fill(0, 560, random);
+      for (int i = 0; i < g.valueSize; ++i)
+        cache.set(cache.values, cache.valueIndex(0, position, 1, i), NAN);
       std::vector<float> query = randomVector(size_t(g.heads) * g.headSize, random);
-      std::vector<float> result = call.run(cache, {{0, 650}}, query);
+      std::vector<float> result = call.run(cache, {{0, 550}}, query);
       for (int i = 0; i < g.heads * g.valueSize; ++i)
         ASSERT_EQ(std::isnan(result[size_t(i)]), i / g.valueSize >= 2) << i;
       if (position > 0) {
@@ -334,10 +335,8 @@ TEST_P(Attention, NaNStaysNaN) {
         for (float value : result)
           ASSERT_FALSE(std::isnan(value));
       }
-      query[3] = NAN;
-      result = call.run(cache, {{0, 650}}, query);
-      ASSERT_TRUE(std::isnan(result[0]));
     }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Targets, Attention, testing::ValuesIn(runnableTargets()),
