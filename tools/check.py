@@ -85,7 +85,9 @@ def read_junit(report: Path) -> Counts:
     return counts
 
 
-def junit_suite(name: str, command: list[str | Path], report: Path, environment: dict[str, str] | None = None) -> Counts:
+def junit_suite(
+    name: str, command: list[str | Path], report: Path, environment: dict[str, str] | None = None
+) -> Counts:
     report.unlink(missing_ok=True)
     status, log = run(name, command, environment)
     if not report.exists():
@@ -100,7 +102,14 @@ def junit_suite(name: str, command: list[str | Path], report: Path, environment:
 
 def ctest(name: str, folder: Path, environment: dict[str, str] | None = None) -> Counts:
     report = LOGS / f"{name}.xml"
-    command: list[str | Path] = [BUILD_ENV / "ctest", "--test-dir", folder, "--parallel", str(JOBS), "--output-on-failure"]
+    command: list[str | Path] = [
+        BUILD_ENV / "ctest",
+        "--test-dir",
+        folder,
+        "--parallel",
+        str(JOBS),
+        "--output-on-failure",
+    ]
     return junit_suite(name, [*command, "--timeout", "900", "--output-junit", report], report, environment)
 
 
@@ -122,7 +131,11 @@ def sanitize() -> Counts:
 def emulated() -> Counts:
     report = LOGS / "emulated.xml"
     runner = f"qemu-aarch64-static {BUILD / 'aarch64' / 'bin' / 'kernel-runner'}"
-    command: list[str | Path] = [BUILD / "bin" / "kernels_test", "--gtest_filter=*aarch64*", f"--gtest_output=xml:{report}"]
+    command: list[str | Path] = [
+        BUILD / "bin" / "kernels_test",
+        "--gtest_filter=*aarch64*",
+        f"--gtest_output=xml:{report}",
+    ]
     return junit_suite("emulated", command, report, {"TERN_AARCH64_RUNNER": runner})
 
 
@@ -151,6 +164,7 @@ def style(everything: bool) -> Counts:
     checks: dict[str, list[str | Path]] = {
         "clang-format": ["clang-format-22", "--dry-run", "--Werror", *sources],
         "ruff": [TEST_ENV / "ruff", "check", "--no-cache", "."],
+        "ruff format": [TEST_ENV / "ruff", "format", "--check", "--no-cache", "."],
         "shell": ["bash", "-n", *tracked("*.sh", ".ci/run")],
     }
     if everything:

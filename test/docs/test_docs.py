@@ -11,7 +11,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(os.environ.get("TERN_BIN_DIR", ROOT / "build" / "bin"))
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("schema/*.md"), *ROOT.glob("examples/*/*.md")])
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("schema/*.md"), *ROOT.glob("examples/*/*.md")]
+)
 FOLDERS = ("compiler", "targets", "schema", "runtime", "tools", "test", "examples", "docs", "cmake")
 SUBCOMMANDS = ["run", "chat", "logits", "tokenize", "detokenize", "bench", "eval", "inspect", "verify"]
 

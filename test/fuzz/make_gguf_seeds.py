@@ -1,6 +1,6 @@
 """Writes the seed corpus of the GGUF fuzzer: small valid files with every kind of record.
 
-    python test/fuzz/make_gguf_seeds.py test/fuzz/corpus/gguf
+python test/fuzz/make_gguf_seeds.py test/fuzz/corpus/gguf
 """
 
 import sys
