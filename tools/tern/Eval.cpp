@@ -267,8 +267,10 @@ void addEval(CLI::App &program) {
       "begin token, if it has one, in the first place; the second half of each is scored.\n"
       "+/- is one standard error. Special tokens in the text are plain text.");
   addModelArgument(*command, options->engine.model);
-  command->add_option("--text", options->text, "The text, UTF-8")->required()->type_name("FILE")
-          ->check(requireName());
+  command->add_option("--text", options->text, "The text, UTF-8")
+      ->required()
+      ->type_name("FILE")
+      ->check(requireName());
   command
       ->add_option("--context", options->engine.context,
                    "Tokens of a chunk, at least 4 (default: the smaller of 512 and the model's "
