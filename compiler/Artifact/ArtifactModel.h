@@ -25,6 +25,7 @@ struct FileRows {
   uint64_t columns = 0;
   std::string weight = {};           ///< name in the graph
   const float *importance = nullptr; ///< as SourceRows; not owned
+  float tensorScale = 0;             ///< as SourceRows
 };
 
 /// A matrix in a target's layout, possibly made of several (`#tern.parts`). Layout id: layout.id().

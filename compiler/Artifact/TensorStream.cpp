@@ -30,7 +30,7 @@ PackedMatrix packedMatrix(const MatrixSource &source, ArrayRef<gguf::MappedFile>
     for (const FileRows &piece : part) {
       const uint8_t *data =
           inputs.empty() ? nullptr : inputs[piece.file].bytes().data() + piece.offset;
-      rows.push_back({piece.format, data, piece.rows, piece.importance});
+      rows.push_back({piece.format, data, piece.rows, piece.importance, piece.tensorScale});
     }
   }
   return matrix;
@@ -111,7 +111,7 @@ Error producePlain(const PlainSource &source, ArrayRef<gguf::MappedFile> inputs,
       if (!out)
         return out.takeError();
       decodeRow(*piece.format, data + piece.format->rowBytes(begin), length,
-                reinterpret_cast<float *>(*out));
+                reinterpret_cast<float *>(*out), piece.tensorScale);
       releaseRows(piece, inputs, piece.format->rowBytes(begin),
                   piece.format->rowBytes(begin + length));
     }

@@ -21,6 +21,8 @@ Expected<FileRows> fileRows(WeightOp weight, FileAttr file) {
   if (!rows.format)
     return createStringError("weight '" + weight.getSymName() + "': unknown format '" +
                              file.getFormat() + "'; known are " + knownBlockFormats());
+  if (file.getScale())
+    rows.tensorScale = file.getScale().getValue().convertToFloat();
   rows.columns = type.getRank() == 0 ? 1 : uint64_t(type.getShape().back());
   rows.rows = uint64_t(type.getNumElements()) / std::max<uint64_t>(1, rows.columns);
   if (rows.columns % rows.format->blockElements != 0 ||

@@ -28,6 +28,7 @@ struct CompileOptions {
   std::string quantize = "keep";
   std::string imatrix; ///< file that weighs errors of re-encoding; empty: none
   bool kvF32 = false;
+  unsigned i2sBlock = 128; ///< elements of a block of I2_S: 128 or 64
   int64_t maxBatch = 64;
   OutputKind kind = OutputKind::Tern;
   unsigned jobs = 1;

@@ -91,6 +91,8 @@ llvm::Error Compilation::import() {
     if (options.kind == OutputKind::Tern)
       return llvm::createStringError(
           path.str() + ": a module in text form has no weights to pack; name a --emit kind");
+    if (options.i2sBlock != 128)
+      return llvm::createStringError(path.str() + ": --i2s-block is for GGUF files");
     imported.module = parseSourceFile<ModuleOp>(path, ParserConfig(&context));
     if (!imported.module)
       return llvm::createStringError(path.str() + ": not a valid module");
@@ -111,6 +113,7 @@ llvm::Error Compilation::import() {
   }
   ImportOptions importOptions;
   importOptions.kvF32 = options.kvF32;
+  importOptions.i2sBlock = options.i2sBlock;
   importOptions.threads = options.jobs;
   auto model = importGGUF(context, path, importOptions);
   if (!model)

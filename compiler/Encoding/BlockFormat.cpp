@@ -26,6 +26,8 @@ constexpr EncodingDesc iq4nlg32{CodeKind::IQ4NL, 32, ScaleType::F16};
 constexpr EncodingDesc e2m1g32{CodeKind::E2M1, 32, ScaleType::E8M0};
 constexpr EncodingDesc ternaryg256{CodeKind::Ternary, 256, ScaleType::F16};
 constexpr EncodingDesc quaternaryg64{CodeKind::Quaternary, 64, ScaleType::F16};
+constexpr EncodingDesc ternaryg128{CodeKind::Ternary, 128, ScaleType::F32};
+constexpr EncodingDesc ternaryg64{CodeKind::Ternary, 64, ScaleType::F32};
 constexpr EncodingDesc ternaryB3g256{CodeKind::TernaryB3, 256, ScaleType::F16};
 // Groups under a super-group of 256 elements.
 constexpr EncodingDesc under256(CodeKind codes, unsigned groupSize, ScaleType scale, bool minimum) {
@@ -59,6 +61,8 @@ constexpr BlockFormat formats[] = {
     {"mxfp4", 39, 32, 17, e2m1g32, GroupFit::Peak, unpackMXFP4, packMXFP4},
     {"tq1_0", 34, 256, 54, ternaryB3g256, GroupFit::Peak, unpackTQ1_0, packTQ1_0},
     {"tq2_0", 35, 256, 66, ternaryg256, GroupFit::Peak, unpackTQ2_0, packTQ2_0},
+    {"i2_s", 36, 128, 32, ternaryg128, GroupFit::Peak, unpackI2_S128, packI2_S128, 32},
+    {"i2_s_64", -1, 64, 16, ternaryg64, GroupFit::Peak, unpackI2_S64, packI2_S64, 32},
     {"ternary", -1, 256, 66, ternaryg256, GroupFit::Search, unpackTernary, packTernary},
 };
 
@@ -85,7 +89,16 @@ std::string knownBlockFormats() {
   return text;
 }
 
-void decodeRow(const BlockFormat &format, const uint8_t *bytes, uint64_t elements, float *values) {
+void unpackBlock(const BlockFormat &format, const uint8_t *block, float tensorScale,
+                 BlockContent content) {
+  format.unpack(block, content);
+  if (format.tensorScaleBytes)
+    for (unsigned g = 0; g < format.groupsPerBlock(); ++g)
+      content.scales[g].scale = scaleToBits(format.encoding.scale, tensorScale);
+}
+
+void decodeRow(const BlockFormat &format, const uint8_t *bytes, uint64_t elements, float *values,
+               float tensorScale) {
   assert(elements % format.blockElements == 0);
   switch (format.encoding.codes) {
   case CodeKind::F32:
@@ -106,7 +119,7 @@ void decodeRow(const BlockFormat &format, const uint8_t *bytes, uint64_t element
   GroupScale scales[maxGroupsPerBlock];
   unsigned group = format.encoding.groupSize;
   for (uint64_t i = 0; i < elements; i += format.blockElements, bytes += format.blockBytes) {
-    format.unpack(bytes, {codes, scales});
+    unpackBlock(format, bytes, tensorScale, {codes, scales});
     for (unsigned g = 0; g < format.groupsPerBlock(); ++g)
       decodeGroup(format.encoding, codes + g * group, scales[g], values + i + g * group);
   }

@@ -21,10 +21,15 @@ struct BlockFormat {
   GroupFit fit;
   void (*unpack)(const uint8_t *block, BlockContent content); ///< null for float formats
   void (*pack)(const BlockContent &content, uint8_t *block);  ///< null for float formats
+  /// Bytes behind a tensor's last block, which begin with the float scale of all its groups; 0:
+  /// each block has its own.
+  unsigned tensorScaleBytes = 0;
 
   bool isFloat() const { return encoding.isFloat(); }
   /// True if encodeRow can make blocks of this format.
-  bool canEncode() const { return isFloat() || tern::canEncode(encoding); }
+  bool canEncode() const {
+    return isFloat() || (tern::canEncode(encoding) && tensorScaleBytes == 0);
+  }
   unsigned groupsPerBlock() const { return isFloat() ? 0 : blockElements / encoding.groupSize; }
   /// Bytes of `elements` elements, which must be a multiple of blockElements.
   uint64_t rowBytes(uint64_t elements) const { return elements / blockElements * blockBytes; }
@@ -41,8 +46,12 @@ std::string knownBlockFormats();
 constexpr unsigned maxBlockElements = 256;
 constexpr unsigned maxGroupsPerBlock = 16;
 
+/// Codes and scales of one block. `tensorScale` serves formats with tensorScaleBytes.
+void unpackBlock(const BlockFormat &format, const uint8_t *block, float tensorScale,
+                 BlockContent content);
 /// Decodes `elements` (a multiple of the block) values exactly as the `gguf` package does.
-void decodeRow(const BlockFormat &format, const uint8_t *bytes, uint64_t elements, float *values);
+void decodeRow(const BlockFormat &format, const uint8_t *bytes, uint64_t elements, float *values,
+               float tensorScale = 0);
 /// Encodes exactly as the `gguf` package does (finite input; a NaN becomes code 0's value). The
 /// format's canEncode() holds.
 void encodeRow(const BlockFormat &format, const float *values, uint64_t elements, uint8_t *bytes);

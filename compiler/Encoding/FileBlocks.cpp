@@ -309,6 +309,33 @@ void packTQ2_0(const BlockContent &content, uint8_t *block) {
   packPlanes(content.codes, 32, 2, 0, block);
 }
 
+// A quarter of the elements in each bit pair of the bytes, the first in the highest. The scale is
+// the tensor's, behind its last block.
+static void unpackQuarters(const uint8_t *block, unsigned bytes, uint8_t *codes) {
+  for (unsigned quarter = 0; quarter < 4; ++quarter)
+    for (unsigned i = 0; i < bytes; ++i)
+      codes[quarter * bytes + i] = block[i] >> (6 - 2 * quarter) & 3;
+}
+static void packQuarters(const uint8_t *codes, unsigned bytes, uint8_t *block) {
+  for (unsigned i = 0; i < bytes; ++i)
+    block[i] = uint8_t(codes[i] << 6 | codes[bytes + i] << 4 | codes[2 * bytes + i] << 2 |
+                       codes[3 * bytes + i]);
+}
+void unpackI2_S128(const uint8_t *block, BlockContent content) {
+  content.scales[0] = {};
+  unpackQuarters(block, 32, content.codes);
+}
+void packI2_S128(const BlockContent &content, uint8_t *block) {
+  packQuarters(content.codes, 32, block);
+}
+void unpackI2_S64(const uint8_t *block, BlockContent content) {
+  content.scales[0] = {};
+  unpackQuarters(block, 16, content.codes);
+}
+void packI2_S64(const BlockContent &content, uint8_t *block) {
+  packQuarters(content.codes, 16, block);
+}
+
 // Element k in bit pair k % 4 of byte k / 4; f16 scale.
 void unpackTernary(const uint8_t *block, BlockContent content) {
   content.scales[0] = {read16le(block + 64)};

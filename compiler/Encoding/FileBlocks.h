@@ -1,7 +1,8 @@
 // Blocks of the file formats: where their codes and scales lie.
 //
-// The layouts are those of ggml-quants (llama.cpp). An unpack function takes any bytes: codes come
-// out within the range of the format's EncodingDesc, whatever the block holds.
+// The layouts are those of ggml-quants (llama.cpp), I2_S's those of bitnet.cpp. An unpack function
+// takes any bytes: codes come out within the range of the format's EncodingDesc, whatever the block
+// holds.
 #ifndef TERN_COMPILER_ENCODING_FILEBLOCKS_H
 #define TERN_COMPILER_ENCODING_FILEBLOCKS_H
 
@@ -34,6 +35,8 @@ TERN_FILE_BLOCK(Q6_K)
 TERN_FILE_BLOCK(Q8_K)
 TERN_FILE_BLOCK(TQ1_0)
 TERN_FILE_BLOCK(TQ2_0)
+TERN_FILE_BLOCK(I2_S128)
+TERN_FILE_BLOCK(I2_S64)
 TERN_FILE_BLOCK(Ternary)
 #undef TERN_FILE_BLOCK
 

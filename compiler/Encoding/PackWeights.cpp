@@ -30,9 +30,9 @@ constexpr size_t tq2BlockCodeBytes = 64;
 // Nonzero bits where a byte of four 2-bit codes has code 3.
 uint64_t code3Mask(uint64_t word) { return word & (word >> 1) & 0x5555555555555555; }
 
-bool blockHoldsCode3(const uint8_t *codes) {
+bool blockHoldsCode3(const uint8_t *codes, size_t bytes) {
   uint64_t found = 0;
-  for (size_t i = 0; i < tq2BlockCodeBytes; i += 8)
+  for (size_t i = 0; i < bytes; i += 8)
     found |= code3Mask(read64le(codes + i));
   return found != 0;
 }
@@ -221,16 +221,17 @@ struct RowCodes {
     codes.resize(m.k);
     scales.resize(m.k / m.encoding.groupSize);
     if (holdsExactly(m.encoding, *source.format))
-      copyCodes(m, *source.format, row, error);
+      copyCodes(m, source, row, error);
     else
       encodeValues(m, source, row, error);
   }
 
 private:
-  void copyCodes(const PackedMatrix &m, const BlockFormat &format, const uint8_t *row,
+  void copyCodes(const PackedMatrix &m, const SourceRows &source, const uint8_t *row,
                  EncodingError *error) {
+    const BlockFormat &format = *source.format;
     for (uint64_t k = 0; k < m.k; k += format.blockElements, row += format.blockBytes)
-      format.unpack(row, {&codes[k], &scales[k / m.encoding.groupSize]});
+      unpackBlock(format, row, source.tensorScale, {&codes[k], &scales[k / m.encoding.groupSize]});
     if (format.encoding.outerScale() != m.encoding.outerScale())
       for (GroupScale &scale : scales)
         widenScales(m.encoding, scale);
@@ -266,7 +267,7 @@ private:
   void encodeValues(const PackedMatrix &m, const SourceRows &source, const uint8_t *row,
                     EncodingError *error) {
     values.resize(m.k);
-    decodeRow(*source.format, row, m.k, values.data());
+    decodeRow(*source.format, row, m.k, values.data(), source.tensorScale);
     std::vector<float> encoded(m.encoding.groupSize);
     for (uint64_t k = 0; k < m.k; k += m.encoding.groupSize) {
       GroupScale &scale = scales[k / m.encoding.groupSize];
@@ -321,7 +322,7 @@ void packGroupedTile(const PackedMatrix &m, uint64_t tile, uint8_t *out,
         bool checked = m.encoding.codes == CodeKind::Ternary;
         uint64_t group = 0;
         for (const uint8_t *block = bytes; group < groups; ++group, block += format.blockBytes) {
-          if (checked && blockHoldsCode3(block))
+          if (checked && blockHoldsCode3(block, tq2BlockCodeBytes))
             break;
           place(block, GroupSlot::at(m, out, group, part, row));
         }
@@ -363,7 +364,7 @@ void packFloatTile(const PackedMatrix &m, uint64_t tile, Element *out,
           memcpy(elements, bytes + format.rowBytes(k), length * sizeof(Element));
           return;
         }
-        decodeRow(format, bytes + format.rowBytes(k), length, values);
+        decodeRow(format, bytes + format.rowBytes(k), length, values, source.tensorScale);
         encodeRow(target, values, length, elements);
         if (EncodingError *error = errorOf(m, part, source, errors);
             error && !holdsExactly(m.encoding, format)) {
@@ -454,9 +455,9 @@ void packTiles(const PackedMatrix &m, uint64_t first, uint64_t end, uint8_t *out
 }
 
 bool holdsCode3(const BlockFormat &format, const uint8_t *data, uint64_t blocks) {
-  assert(format.encoding.codes == CodeKind::Ternary && format.blockBytes == tq2BlockCodeBytes + 2);
+  assert(format.encoding.codes == CodeKind::Ternary);
   for (uint64_t block = 0; block < blocks; ++block)
-    if (blockHoldsCode3(data + block * format.blockBytes))
+    if (blockHoldsCode3(data + block * format.blockBytes, format.blockElements / 4))
       return true;
   return false;
 }

@@ -20,6 +20,7 @@ struct SourceRows {
   const uint8_t *data = nullptr;
   uint64_t rows = 0;
   const float *importance = nullptr; ///< weight of each of the k columns' errors, or null
+  float tensorScale = 0;             ///< with BlockFormat::tensorScaleBytes
 };
 
 /// What encoding values anew has cost, summed over elements; both 0 where codes were copied.
@@ -58,7 +59,7 @@ void packTiles(const PackedMatrix &matrix, uint64_t first, uint64_t end, uint8_t
                llvm::MutableArrayRef<EncodingError> errors = {});
 
 /// True if a Ternary-typed tensor of 2-bit codes holds code 3 (value +2) anywhere: it is then
-/// Quaternary. `data` is `blocks` blocks of `format`. Thread-safe.
+/// Quaternary. `data` is `blocks` blocks of `format`, codes first. Thread-safe.
 bool holdsCode3(const BlockFormat &format, const uint8_t *data, uint64_t blocks);
 
 } // namespace tern

@@ -16,6 +16,9 @@ namespace tern {
 struct ImportOptions {
   /// Element type of the key / value caches: f32 instead of f16.
   bool kvF32 = false;
+  /// Elements of a block of I2_S: 128 as bitnet.cpp writes it on x86, 64 as on Arm. Files do not
+  /// say.
+  unsigned i2sBlock = 128;
   /// Threads that scan 2-bit tensors.
   unsigned threads = 1;
 };

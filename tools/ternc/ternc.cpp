@@ -39,6 +39,10 @@ cl::opt<std::string>
     imatrix("imatrix", cl::value_desc("FILE"),
             cl::desc("Importance matrix of llama-imatrix: weighs the errors of int8 and int4"),
             cl::cat(category));
+cl::opt<unsigned> i2sBlock("i2s-block", cl::init(128), cl::value_desc("128|64"),
+                           cl::desc("Block of I2_S tensors, which files do not tell: 128 (default) "
+                                    "as bitnet.cpp writes them on x86, 64 on Arm"),
+                           cl::cat(category));
 cl::opt<std::string> kv("kv", cl::init("f16"), cl::value_desc("f16|f32"),
                         cl::desc("Element type of the key / value cache (default: f16)"),
                         cl::cat(category));
@@ -118,6 +122,9 @@ int readOptions(CompileOptions &options) {
   if (kv != "f16" && kv != "f32")
     return usageError("unknown --kv type '" + llvm::Twine(kv) + "', known are f16 and f32");
   options.kvF32 = kv == "f32";
+  if (i2sBlock != 128 && i2sBlock != 64)
+    return usageError("--i2s-block must be 128 or 64");
+  options.i2sBlock = i2sBlock;
   if (maxBatch < 1 || maxBatch > 512)
     return usageError("--max-batch must be 1 to 512");
   options.maxBatch = maxBatch;

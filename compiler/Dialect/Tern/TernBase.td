@@ -83,14 +83,15 @@ def Tern_FileAttr : Tern_Attr<"File", "file"> {
   let summary = "a weight's bytes in an input file";
   let description = [{
     `index` numbers the module's input files (their paths are the driver's, never the artifact's);
-    `format` is a block format of `compiler/Encoding/BlockFormat.h`.
+    `format` is a block format of `compiler/Encoding/BlockFormat.h`. `scale` is that of every group, for formats
+    whose blocks have none.
 
     ```mlir
     #tern.file<index = 0, offset = 4096, size = 270336, format = "tq2_0">
     ```
   }];
   let parameters = (ins "uint32_t":$index, "uint64_t":$offset, "uint64_t":$size,
-                        StringRefParameter<>:$format);
+                        StringRefParameter<>:$format, OptionalParameter<"::mlir::FloatAttr">:$scale);
   let assemblyFormat = "`<` struct(params) `>`";
 }
 

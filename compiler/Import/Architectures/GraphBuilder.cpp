@@ -73,7 +73,7 @@ Value GraphBuilder::param(StringRef name, RankedTensorType type, Attribute weigh
   Value &value = params[name];
   if (!value) {
     if (!weightSource) // already reported; keeps the graph well formed
-      weightSource = FileAttr::get(builder.getContext(), 0, 0, 0, "f32");
+      weightSource = FileAttr::get(builder.getContext(), 0, 0, 0, "f32", {});
     WeightOp::create(symbols, location, name, type, weightSource);
     OpBuilder::InsertionGuard guard(builder);
     value = ParamOp::create(builder, location, type,
@@ -95,7 +95,7 @@ Attribute GraphBuilder::sourceOf(const SourceTensor *tensor, uint64_t rowCount,
   }
   return FileAttr::get(builder.getContext(), file.getIndex(),
                        file.getOffset() + within->first * rowBytes, rowCount * rowBytes,
-                       file.getFormat());
+                       file.getFormat(), file.getScale());
 }
 
 Value GraphBuilder::matrix(const Twine &name, uint64_t rowCount, uint64_t columns,

@@ -113,8 +113,7 @@ Expected<ImportedModel> importGGUF(MLIRContext &context, StringRef path,
   if (!config)
     return config.takeError();
   config->kvF32 = options.kvF32;
-  Expected<std::unique_ptr<GGUFTensors>> tensors =
-      GGUFTensors::create(context, *file, options.threads);
+  Expected<std::unique_ptr<GGUFTensors>> tensors = GGUFTensors::create(context, *file, options);
   if (!tensors)
     return tensors.takeError();
 

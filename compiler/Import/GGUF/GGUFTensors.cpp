@@ -4,7 +4,10 @@
 #include "compiler/Dialect/Tern/TernDialect.h"
 #include "compiler/Encoding/BlockFormat.h"
 #include "compiler/Encoding/PackWeights.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "llvm/Support/Endian.h"
 #include <atomic>
+#include <cmath>
 #include <thread>
 
 using namespace llvm;
@@ -28,7 +31,7 @@ std::vector<std::atomic<bool>> scanForCode3(const gguf::File &file,
   std::vector<ScanPiece> pieces;
   for (size_t i = 0; i < list.size(); ++i) {
     const BlockFormat *format = findBlockFormatByGGUFType(list[i]->typeNumber);
-    uint64_t blocks = list[i]->size / format->blockBytes;
+    uint64_t blocks = (list[i]->size - format->tensorScaleBytes) / format->blockBytes;
     for (uint64_t begin = 0; begin < blocks; begin += scanBlocks)
       pieces.push_back({i, format, begin, std::min(scanBlocks, blocks - begin)});
   }
@@ -54,6 +57,12 @@ std::vector<std::atomic<bool>> scanForCode3(const gguf::File &file,
   return found;
 }
 
+const BlockFormat *formatOf(const gguf::Tensor &tensor, const ImportOptions &options) {
+  const BlockFormat *format = findBlockFormatByGGUFType(tensor.typeNumber);
+  return format && format->name == "i2_s" && options.i2sBlock == 64 ? findBlockFormat("i2_s_64")
+                                                                    : format;
+}
+
 // Left in some files by old converters; llama.cpp ignores them too.
 bool isObsolete(StringRef name) {
   return name.ends_with(".attn_rot_embd") || name.ends_with(".rotary_emb.inv_freq");
@@ -61,12 +70,14 @@ bool isObsolete(StringRef name) {
 
 } // namespace
 
-Expected<std::unique_ptr<GGUFTensors>>
-GGUFTensors::create(mlir::MLIRContext &context, const gguf::File &file, unsigned threads) {
+Expected<std::unique_ptr<GGUFTensors>> GGUFTensors::create(mlir::MLIRContext &context,
+                                                           const gguf::File &file,
+                                                           const ImportOptions &options) {
   std::unique_ptr<GGUFTensors> result(new GGUFTensors(file));
   SmallVector<const gguf::Tensor *> twoBit;
+  bool hasI2S = false;
   for (const gguf::Tensor &tensor : file.tensors()) {
-    const BlockFormat *format = findBlockFormatByGGUFType(tensor.typeNumber);
+    const BlockFormat *format = formatOf(tensor, options);
     if (!format)
       return createStringError(
           file.parts()[tensor.part].path + ": tensor " + gguf::quotedText(tensor.name) +
@@ -75,11 +86,26 @@ GGUFTensors::create(mlir::MLIRContext &context, const gguf::File &file, unsigned
     SourceTensor &entry = result->tensors[tensor.name];
     entry.shape.assign(tensor.shape.begin(), tensor.shape.end());
     entry.encoding = format->encoding;
-    entry.source = FileAttr::get(&context, tensor.part, tensor.offset, tensor.size, format->name);
+    uint64_t blockBytes = tensor.size - format->tensorScaleBytes;
+    mlir::FloatAttr scale;
+    if (format->tensorScaleBytes) {
+      hasI2S = true;
+      float value = support::endian::read<float>(file.bytesOf(tensor).data() + blockBytes,
+                                                 llvm::endianness::little);
+      if (!std::isfinite(value))
+        return createStringError(file.parts()[tensor.part].path + ": tensor " +
+                                 gguf::quotedText(tensor.name) + " has a scale that is not finite");
+      scale = mlir::FloatAttr::get(mlir::Float32Type::get(&context), value);
+    }
+    entry.source =
+        FileAttr::get(&context, tensor.part, tensor.offset, blockBytes, format->name, scale);
     if (format->encoding.codes == CodeKind::Ternary)
       twoBit.push_back(&tensor);
   }
-  std::vector<std::atomic<bool>> code3 = scanForCode3(file, twoBit, threads);
+  if (options.i2sBlock != 128 && !hasI2S)
+    return createStringError(file.parts()[0].path + ": --i2s-block is for I2_S tensors, and the " +
+                             "file has none");
+  std::vector<std::atomic<bool>> code3 = scanForCode3(file, twoBit, options.threads);
   for (size_t i = 0; i < twoBit.size(); ++i)
     if (code3[i])
       result->tensors[twoBit[i]->name].encoding.codes = CodeKind::Quaternary;

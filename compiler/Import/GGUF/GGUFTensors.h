@@ -4,6 +4,7 @@
 
 #include "compiler/Import/Architectures/ModelConfig.h"
 #include "compiler/Import/GGUF/Reader.h"
+#include "compiler/Import/Import.h"
 #include "mlir/IR/MLIRContext.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/Support/Error.h"
@@ -14,10 +15,10 @@ namespace tern {
 class GGUFTensors : public ModelSource {
 public:
   /// Every tensor must be of a known block format. 2-bit tensors are scanned for code 3, on
-  /// `threads` threads: one that holds it is Quaternary, else Ternary, and the kernels' bounds rest
+  /// several threads: one that holds it is Quaternary, else Ternary, and the kernels' bounds rest
   /// on that.
   static llvm::Expected<std::unique_ptr<GGUFTensors>>
-  create(mlir::MLIRContext &context, const gguf::File &file, unsigned threads);
+  create(mlir::MLIRContext &context, const gguf::File &file, const ImportOptions &options);
 
   const SourceTensor *find(llvm::StringRef name) override;
   void markUsed(llvm::StringRef name) { used[name] = true; }

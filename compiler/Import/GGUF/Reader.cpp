@@ -176,7 +176,8 @@ bool measure(Cursor &cursor, Tensor &tensor) {
                        std::to_string(tensor.type->blockElements) + " elements of a " +
                        tensor.type->name + " block");
   if (__builtin_mul_overflow(tensor.elements / tensor.type->blockElements,
-                             uint64_t(tensor.type->blockBytes), &tensor.size))
+                             uint64_t(tensor.type->blockBytes), &tensor.size) ||
+      __builtin_add_overflow(tensor.size, uint64_t(tensor.type->tailBytes), &tensor.size))
     return cursor.fail(who + ": its size in bytes overflows");
   return true;
 }

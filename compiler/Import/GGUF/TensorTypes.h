@@ -15,6 +15,7 @@ struct TensorType {
   const char *name;
   uint32_t blockElements;
   uint32_t blockBytes;
+  uint32_t tailBytes = 0; ///< behind a tensor's last block
 };
 
 std::span<const TensorType> tensorTypes();

@@ -44,14 +44,18 @@ TEST(WeightLayout, SizesFollowTheDescribedOrder) {
   EXPECT_EQ(layout.packedBytes(ternary, 64, 512, 2), 2u * 2 * 2 * (64 + 2048));
 }
 
-// A packed row takes as many bytes as the file's.
+// A packed row takes as many bytes as the file's. I2_S alone gains a scale for each group.
 TEST(WeightLayout, NoFormatGrows) {
   for (const BlockFormat &format : blockFormats()) {
     if (format.isFloat() || format.name == "q8_k") // whose sums are not kept
       continue;
-    EXPECT_EQ(WeightLayout().packedBytes(format.encoding, 32, 512), 32 * format.rowBytes(512))
+    unsigned bytes = format.blockBytes;
+    if (format.tensorScaleBytes)
+      bytes += format.encoding.outerScaleBytes();
+    EXPECT_EQ(WeightLayout().packedBytes(format.encoding, 32, 512),
+              32 * 512 / format.blockElements * bytes)
         << format.name.str();
-    EXPECT_EQ(format.encoding.bitsPerWeight(), 8.0 * format.blockBytes / format.blockElements)
+    EXPECT_EQ(format.encoding.bitsPerWeight(), 8.0 * bytes / format.blockElements)
         << format.name.str();
   }
 }

@@ -131,7 +131,7 @@ TEST_F(Import, ErrorsListWhatIsKnown) {
       errorOf(file),
       ": tensor 'k' has type iq3_s, which is not supported; known types are f32, "
       "f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q2_0, q2_k, q3_k, q4_k, q5_k, q6_k, q8_k, iq4_nl, "
-      "mxfp4, tq1_0, tq2_0, ternary");
+      "mxfp4, tq1_0, tq2_0, i2_s, i2_s_64, ternary");
 }
 
 TEST_F(Import, MissingWrongAndUnknownTensorsAreNamed) {

@@ -398,6 +398,13 @@ std::vector<NamedLayer> layers() {
                                 l.desc = {CodeKind::Ternary, 32, ScaleType::F32};
                                 l.activationGroup = l.sums = 32, l.k = 96;
                               })},
+      {"TernaryGroup128", with(ternary,
+                               [](Layer &l) {
+                                 l.encoding = "ternary, group = 128, scale = f32";
+                                 l.desc = {CodeKind::Ternary, 128, ScaleType::F32};
+                                 l.activationGroup = 0;
+                                 l.sums = 128;
+                               })},
       {"TernaryStacked", with(ternary, [](Layer &l) { l.parts = 2; })},
       {"TernaryResidual", with(ternary, [](Layer &l) { l.residual = true; })},
       {"Quaternary", quaternary},
