@@ -105,6 +105,7 @@ Status ThreadPool::start(const Allocator &allocator, uint32_t workers) {
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, workerStackSize);
   int code = 0;
+  pending.store(workers - 1);
   for (uint32_t i = 0; i + 1 < workers && !code; ++i) {
     Worker *worker = new (&others[i]) Worker();
     worker->pool = this;
@@ -114,8 +115,11 @@ Status ThreadPool::start(const Allocator &allocator, uint32_t workers) {
   }
   pthread_attr_destroy(&attributes);
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (!code)
+  if (!code) { // what a thread's start costs and allocates belongs to here, not to the first loop
+    for (uint32_t left = pending.load(); left != 0;)
+      left = pending.waitWhile(left, spinNanoseconds);
     return {};
+  }
   const uint32_t running = startedThreads;
   stop();
   return Status::error(StatusCode::outOfMemory,
@@ -148,6 +152,7 @@ bool ThreadPool::claimAndRun(Worker &worker, uint32_t sequence, uint32_t runner)
 
 void *ThreadPool::threadMain(void *argument) {
   Worker &worker = *static_cast<Worker *>(argument);
+  worker.pool->pending.countDown();
   uint32_t seen = 0;
   do
     seen = worker.sequence.waitWhile(seen, spinNanoseconds);

@@ -101,11 +101,7 @@ TEST(Allocation, NoneAfterTheSessionIsMade) {
     std::vector<uint8_t> state(1 << 17);
     char text[64];
     size_t size = 0;
-    // A thread's own start may allocate: it is part of making the session, but may come late.
-    tern_batch start = TERN_BATCH_INIT;
-    start.rows = TOY_MAX_BATCH;
-    start.tokens = prompt;
-    bool allRight = !tern_forward(session.handle, &start, nullptr, &error);
+    bool allRight = true;
 
     allocations = 0;
     counting = true;
