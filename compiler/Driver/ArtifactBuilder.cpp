@@ -112,7 +112,9 @@ ArtifactBuilder::ArtifactBuilder(ModuleOp imported, int64_t maxBatch, int64_t ma
     record->kv_heads = type.getHeads();
     record->head_size = type.getHeadSize();
     record->value_size = type.getValueSize();
-    record->type = type.getElement().isF16() ? fb::ElementType::f16 : fb::ElementType::f32;
+    record->type = type.hasScales()            ? fb::ElementType::i8
+                   : type.getElement().isF16() ? fb::ElementType::f16
+                                               : fb::ElementType::f32;
     record->window = type.getWindow();
     record->key_block_bytes = type.keyBlockBytes();
     record->value_block_bytes = type.valueBlockBytes();

@@ -2,6 +2,7 @@
 #ifndef TERN_COMPILER_DRIVER_COMPILEOPTIONS_H
 #define TERN_COMPILER_DRIVER_COMPILEOPTIONS_H
 
+#include "compiler/Import/KvElement.h"
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -26,9 +27,9 @@ struct CompileOptions {
   std::string output;               ///< "-" is standard output (not for artifacts)
   std::vector<std::string> targets; ///< at least one; one only unless kind is Tern
   std::string quantize = "keep";
-  std::string imatrix; ///< file that weighs errors of re-encoding; empty: none
-  bool kvF32 = false;
+  std::string imatrix;     ///< file that weighs errors of re-encoding; empty: none
   unsigned i2sBlock = 128; ///< elements of a block of I2_S: 128 or 64
+  KvElement kv = KvElement::F16;
   int64_t maxBatch = 64;
   OutputKind kind = OutputKind::Tern;
   unsigned jobs = 1;

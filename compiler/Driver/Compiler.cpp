@@ -112,8 +112,8 @@ llvm::Error Compilation::import() {
     importance = std::move(*read);
   }
   ImportOptions importOptions;
-  importOptions.kvF32 = options.kvF32;
   importOptions.i2sBlock = options.i2sBlock;
+  importOptions.kv = options.kv;
   importOptions.threads = options.jobs;
   auto model = importGGUF(context, path, importOptions);
   if (!model)
@@ -261,7 +261,7 @@ llvm::Error Compilation::writeTern() {
     builder.setImportance(&*importance);
   builder.addMetadata("tern.producer", TERN_PRODUCER);
   builder.addMetadata("tern.options", "--quantize=" + options.quantize +
-                                          " --kv=" + (options.kvF32 ? "f32" : "f16") +
+                                          " --kv=" + spelling(options.kv).str() +
                                           " --max-batch=" + std::to_string(options.maxBatch) +
                                           (importance ? " --imatrix" : ""));
   builder.addMetadata("tern.source_digest", imported.sourceDigest);

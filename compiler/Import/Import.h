@@ -2,6 +2,7 @@
 #ifndef TERN_COMPILER_IMPORT_IMPORT_H
 #define TERN_COMPILER_IMPORT_IMPORT_H
 
+#include "compiler/Import/KvElement.h"
 #include "compiler/Text/TokenizerSpec.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
@@ -14,8 +15,7 @@
 namespace tern {
 
 struct ImportOptions {
-  /// Element type of the key / value caches: f32 instead of f16.
-  bool kvF32 = false;
+  KvElement kv = KvElement::F16;
   /// Elements of a block of I2_S: 128 as bitnet.cpp writes it on x86, 64 as on Arm. Files do not
   /// say.
   unsigned i2sBlock = 128;

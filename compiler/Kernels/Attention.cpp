@@ -7,6 +7,8 @@
 // row's position alone, so a row's result does not depend on the other rows of the call, on threads
 // or on chunking.
 //
+// Scales of int8 codes are applied once: a key's to the score, a value's to its weight.
+//
 // Positions after the row's own are masked out of the scores and never multiplied into the values:
 // what lies there is not initialised.
 //
@@ -145,6 +147,10 @@ void AttentionBuilder::defineScores() {
   s.scores = Func("scores");
   s.scores(lane, tile, c, g, b, u) = Halide::undef<float>();
   Expr score = s.dot(lane, tile, blocks, g, b, u);
+  if (type.hasScales()) {
+    Halide::ImageParam scales = addKeyScales(builder, cache);
+    score *= Halide::cast<float>(scales(lane, tile, keyHead(), blockAt(blocks)));
+  }
   if (op.getSoftCap()) {
     float cap = op.getSoftCap()->convertToFloat();
     score = cap * tanhThroughExp(score * (1.0f / cap));
@@ -214,6 +220,17 @@ void AttentionBuilder::defineWeights() {
 void AttentionBuilder::defineBlockValues() {
   Halide::ImageParam values =
       builder.addInput(cache.values, cacheElementType(type), valueDimensions(type));
+  Func weights = s.weights;
+  if (type.hasScales()) {
+    Halide::ImageParam scales = addValueScales(builder, cache);
+    RDom blocks = cacheBlocksInUse("valueWeightBlocks");
+    s.valueWeightBlock = blocks.x;
+    weights = s.valueWeights = Func("valueWeights");
+    weights(lane, tile, c, g, b, u) = Halide::undef<float>();
+    weights(lane, tile, blocks, g, b, u) =
+        s.weights(lane, tile, blocks, g, b, u) *
+        Halide::cast<float>(scales(tile * keyTile + lane, keyHead(), blockAt(blocks)));
+  }
   RDom p(0, cacheBlock, "positions");
   Expr at = b * attentionBlock + c * cacheBlock + p;
   p.where(at <= position());
@@ -222,7 +239,7 @@ void AttentionBuilder::defineBlockValues() {
   s.position = p.x;
   s.partial = Func("partial");
   s.partial(element, g, c, b, u) = 0.0f;
-  s.partial(element, g, c, b, u) += s.weights(p % keyTile, p / keyTile, c, g, b, u) *
+  s.partial(element, g, c, b, u) += weights(p % keyTile, p / keyTile, c, g, b, u) *
                                     Halide::cast<float>(values(element, p, keyHead(), blockAt(c)));
 
   RDom blocks = cacheBlocksInUse("valueBlocks");

@@ -12,10 +12,20 @@ struct RotationStages {
   bool forStore = false; ///< read by the key store, else by an output over rows
 };
 
-/// Scatter stores of rows into a cache: one update each, over the rows of the call.
+/// What a store of int8 codes computes for each row and head; undefined for floats.
+struct CodeStages {
+  Halide::Func numbers; ///< to be encoded (element, head, row)
+  Halide::Func peak;    ///< bits of the largest magnitude (head, row), over `peakElement`
+  Halide::Func scale;   ///< f16 (head, row)
+  Halide::RVar peakElement, scaleByte, code;
+};
+
+/// Scatter stores of rows into a cache, over the rows of the call: one update each of floats; of
+/// codes, an update of scales (over `scaleByte`) and one of codes (over `code`).
 struct KvStoreStages {
-  Halide::Func keys;   ///< (position in tile, element, tile, head, block)
-  Halide::Func values; ///< (element, position, head, block)
+  Halide::Func keys;   ///< (position in tile, element, tile, head, block); codes: as values
+  Halide::Func values; ///< (element, position, head, block); codes: (byte of a head, head, block)
+  CodeStages keyCodes, valueCodes;
   Halide::Var element, head;
   Halide::RVar keysRow, valuesRow;
   int headSize = 0, valueSize = 0, heads = 0;
@@ -46,6 +56,8 @@ struct AttentionStages {
 
   Halide::Func weights; ///< exp(score - maximum); as scores
   Halide::RVar weightBlock;
+  Halide::Func valueWeights; ///< weights times the scales of codes; undefined for floats
+  Halide::RVar valueWeightBlock;
   Halide::Func laneSum, tileSum, sum; ///< as the maxima
   Halide::RVar sumBlock;
 

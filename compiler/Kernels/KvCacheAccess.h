@@ -1,6 +1,10 @@
 // Where a position's key and value lie: the block table and the layout of cache blocks.
 //
 //   keys   [block][head][64 / 16][head_size][16]     values [block][head][64][value_size]
+// Codes (i8) have an f16 scale for each position and head, [16] behind each tile of keys and [64]
+// behind each head's values:
+//   keys   [block][head][64 / 16]{ i8 [head_size][16], f16 [16] }
+//   values [block][head]{ i8 [64][value_size], f16 [64] }
 // A slot's positions 64 i .. 64 i + 63 lie in block table[slot][i] (schema/tern.fbs, KvCache).
 #ifndef TERN_COMPILER_KERNELS_KVCACHEACCESS_H
 #define TERN_COMPILER_KERNELS_KVCACHEACCESS_H
@@ -18,6 +22,11 @@ llvm::SmallVector<DimensionBinding, 5> keyDimensions(KvType type);
 llvm::SmallVector<DimensionBinding, 4> valueDimensions(KvType type);
 
 Halide::Type cacheElementType(KvType type);
+
+/// The scales of codes as an input: (position in tile, tile, head, block).
+Halide::ImageParam addKeyScales(KernelBuilder &builder, const KvValue &cache);
+/// (position, head, block).
+Halide::ImageParam addValueScales(KernelBuilder &builder, const KvValue &cache);
 
 /// The block table as (cache block of the slot, slot) -> block.
 class BlockTable {

@@ -56,24 +56,17 @@ static Status verifyFunctions(const fb::Artifact &artifact) {
 static Status verifyKvCaches(const fb::Artifact &artifact) {
   for (uint32_t i = 0; i < sizeOf(artifact.kv_caches()); ++i) {
     const fb::KvCache &cache = *artifact.kv_caches()->Get(i);
-    uint64_t elementSize;
-    switch (cache.type()) {
-    case fb::ElementType::f16:
-      elementSize = 2;
-      break;
-    case fb::ElementType::f32:
-      elementSize = 4;
-      break;
-    default:
+    const uint64_t elementSize = kvElementSize(cache), scaleSize = kvScaleSize(cache);
+    if (elementSize == 0)
       return Status::error(StatusCode::unsupported,
-                           "KV cache %" PRIu32 ": element type %u; this runtime has f16 and f32", i,
-                           unsigned(cache.type()));
-    }
-    const CheckedSize perElement =
-        CheckedSize(cache.kv_heads()) * uint64_t(blockPositions) * elementSize;
-    const CheckedSize key = perElement * cache.head_size(), value = perElement * cache.value_size();
-    if (key.value() == 0 || value.value() == 0 || !key.isEqualTo(cache.key_block_bytes()) ||
-        !value.isEqualTo(cache.value_block_bytes()))
+                           "KV cache %" PRIu32
+                           ": element type %u; this runtime has f16, f32 and i8",
+                           i, unsigned(cache.type()));
+    const CheckedSize rows = CheckedSize(cache.kv_heads()) * uint64_t(blockPositions);
+    const CheckedSize key = rows * (CheckedSize(cache.head_size()) * elementSize + scaleSize);
+    const CheckedSize value = rows * (CheckedSize(cache.value_size()) * elementSize + scaleSize);
+    if (cache.kv_heads() == 0 || cache.head_size() == 0 || cache.value_size() == 0 ||
+        !key.isEqualTo(cache.key_block_bytes()) || !value.isEqualTo(cache.value_block_bytes()))
       return Status::error(StatusCode::invalidArtifact,
                            "KV cache %" PRIu32 ": blocks of %" PRIu64 " and %" PRIu64
                            " bytes do not match its shape (%" PRIu64 " and %" PRIu64 ")",

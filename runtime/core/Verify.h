@@ -27,6 +27,25 @@ inline constexpr uint64_t maxCacheElements = uint64_t(1) << 31;
 /// Blocks that one attention step covers: rows of the block table are padded to a multiple.
 inline constexpr uint32_t blocksPerAttentionStep = 8;
 
+/// Bytes of an element of a KV cache; 0 for a type that no cache has.
+constexpr uint64_t kvElementSize(const fb::KvCache &cache) {
+  switch (cache.type()) {
+  case fb::ElementType::i8:
+    return 1;
+  case fb::ElementType::f16:
+    return 2;
+  case fb::ElementType::f32:
+    return 4;
+  default:
+    return 0;
+  }
+}
+
+/// Bytes of the scale that codes have beside them for each position and head; 0 for floats.
+constexpr uint64_t kvScaleSize(const fb::KvCache &cache) {
+  return cache.type() == fb::ElementType::i8 ? 2 : 0;
+}
+
 /// Everything that the variants share.
 Status verifyShared(const ArtifactTable &table);
 

@@ -67,9 +67,10 @@ Status SessionSizes::compute(const Model &model, const SessionOptions &options,
   bool isAddressable = blocks.isAtMost(maxCacheBlocks);
   for (uint32_t i = 0; i < sizeOf(artifact.kv_caches()); ++i) {
     const fb::KvCache &cache = *artifact.kv_caches()->Get(i);
-    const CheckedSize heads = blocks * cache.kv_heads() * uint64_t(blockPositions);
-    isAddressable &= (heads * cache.head_size()).isAtMost(maxCacheElements) &&
-                     (heads * cache.value_size()).isAtMost(maxCacheElements);
+    const uint64_t elementSize = kvElementSize(cache);
+    isAddressable &=
+        (blocks * (cache.key_block_bytes() / elementSize)).isAtMost(maxCacheElements) &&
+        (blocks * (cache.value_block_bytes() / elementSize)).isAtMost(maxCacheElements);
     kv += (blocks * cache.key_block_bytes()).alignedTo(blockAlignment);
     kv += (blocks * cache.value_block_bytes()).alignedTo(blockAlignment);
   }

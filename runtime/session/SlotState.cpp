@@ -92,6 +92,15 @@ uint64_t Session::stateBytes(uint32_t slot) const {
   return stateBytesOf(headerFor(*loaded, length(slot)));
 }
 
+/// Zeroes what lies behind the first `kept` of the `positions` cells of each row; returns the end.
+static uint8_t *clearBehind(uint8_t *row, uint32_t rows, uint32_t positions, uint32_t kept,
+                            uint64_t cellBytes) {
+  for (uint32_t i = 0; i < rows; ++i, row += positions * cellBytes)
+    if (kept < positions)
+      memset(row + kept * cellBytes, 0, (positions - kept) * cellBytes);
+  return row;
+}
+
 /// Zeroes what the last block in use holds behind the slot's length, so that a state has nothing of
 /// the sequences the slot held before. Kernels do not need it: nothing they compute depends on what
 /// lies there.
@@ -101,25 +110,23 @@ void Session::clearTail(uint32_t slot) {
     return;
   const uint64_t block =
       uint64_t(blockTable[size_t(slot) * sizes.blockTableStride + length / blockPositions]);
+  // The layouts are the schema's (KvCache).
+  constexpr uint32_t keyTile = 16;
   for (uint32_t c = 0; c < kvKeys.size(); ++c) {
     const fb::KvCache &cache = *loaded->artifact().kv_caches()->Get(c);
-    // Keys are [kv_heads][64 / 16][head_size][16], values [kv_heads][64][value_size].
-    constexpr uint32_t tile = 16;
-    const uint64_t keyRow = uint64_t(cache.key_block_bytes()) /
-                            (uint64_t(cache.kv_heads()) * cache.head_size() * blockPositions) *
-                            tile;
-    uint8_t *rows = kvKeys[c] + cache.key_block_bytes() * block;
+    const uint64_t element = kvElementSize(cache), scale = kvScaleSize(cache);
+    uint8_t *keys = kvKeys[c] + cache.key_block_bytes() * block;
     for (uint32_t head = 0; head < cache.kv_heads(); ++head)
-      for (uint32_t first = 0; first < blockPositions; first += tile)
-        for (uint32_t d = 0; d < cache.head_size(); ++d, rows += keyRow) {
-          const uint32_t kept = used <= first ? 0 : used - first < tile ? used - first : tile;
-          memset(rows + keyRow / tile * kept, 0, keyRow / tile * (tile - kept));
-        }
-    const uint64_t headBytes = cache.value_block_bytes() / cache.kv_heads();
+      for (uint32_t first = 0; first < blockPositions; first += keyTile) {
+        const uint32_t kept = used > first ? used - first : 0;
+        keys = clearBehind(keys, cache.head_size(), keyTile, kept, element);
+        keys = clearBehind(keys, 1, keyTile, kept, scale);
+      }
     uint8_t *values = kvValues[c] + cache.value_block_bytes() * block;
-    for (uint32_t head = 0; head < cache.kv_heads(); ++head, values += headBytes)
-      memset(values + headBytes / blockPositions * used, 0,
-             headBytes / blockPositions * (blockPositions - used));
+    for (uint32_t head = 0; head < cache.kv_heads(); ++head) {
+      values = clearBehind(values, 1, blockPositions, used, cache.value_size() * element);
+      values = clearBehind(values, 1, blockPositions, used, scale);
+    }
   }
 }
 

@@ -127,11 +127,16 @@ void AttentionSchedule::weights() {
     perBlock(folded).vectorize(s.lane, width);
   for (Func folded : {s.maximum, s.sum})
     perBlock(folded);
-  perBlock(s.weights);
-  s.weights.update()
-      .reorder(s.lane, s.tile, s.weightBlock, s.g)
-      .vectorize(s.lane, width)
-      .unroll(s.lane);
+  auto overBlocks = [&](Func func, Halide::RVar cacheBlock) {
+    perBlock(func)
+        .update()
+        .reorder(s.lane, s.tile, cacheBlock, s.g)
+        .vectorize(s.lane, width)
+        .unroll(s.lane);
+  };
+  overBlocks(s.weights, s.weightBlock);
+  if (s.valueWeights.defined())
+    overBlocks(s.valueWeights, s.valueWeightBlock);
 }
 
 void AttentionSchedule::values() {
@@ -160,6 +165,20 @@ void AttentionSchedule::values() {
       .unroll(s.g);
 }
 
+/// Everything of one row and head beside the scatters. No two of a row's codes share a byte.
+void scheduleCodes(const KvStoreStages &store, Func bytes, const Halide::RVar &row,
+                   const CodeStages &codes, int lanes) {
+  bytes.update(0).reorder(codes.scaleByte, store.head, row).unroll(codes.scaleByte);
+  bytes.update(1)
+      .reorder(codes.code, store.head, row)
+      .allow_race_conditions()
+      .vectorize(codes.code, lanes);
+  for (Func func : {codes.numbers, codes.peak, codes.scale})
+    func.compute_at(bytes, store.head);
+  Func(codes.numbers).vectorize(store.element, lanes);
+  Func(codes.peak).update().atomic().vectorize(codes.peakElement, lanes);
+}
+
 } // namespace
 
 void scheduleAttentionCpu(AttentionStages &stages, const TargetInfo &target) {
@@ -169,6 +188,13 @@ void scheduleAttentionCpu(AttentionStages &stages, const TargetInfo &target) {
 void scheduleKvStoreCpu(KernelStages &stages, Func rowOutput, const TargetInfo &target) {
   int width = int(target.vectorBytes) / 4;
   for (KvStoreStages &store : stages.kvStores) {
+    if (store.keyCodes.numbers.defined()) {
+      scheduleCodes(store, store.keys, store.keysRow, store.keyCodes,
+                    lanesFor(store.headSize, width));
+      scheduleCodes(store, store.values, store.valuesRow, store.valueCodes,
+                    lanesFor(store.valueSize, width));
+      continue;
+    }
     // One store per lane for keys: a row's elements lie 16 apart.
     store.keys.update()
         .reorder(store.element, store.head, store.keysRow)

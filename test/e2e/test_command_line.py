@@ -367,14 +367,18 @@ def reused(result: Result) -> list[int]:
     return [int(word) for word in line.split() if word.isdigit()]
 
 
-def test_a_prompt_cache_saves_the_common_beginning(small_artifact: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kv", ["f16", "q8"])
+def test_a_prompt_cache_saves_the_common_beginning(
+    kv: str, compile_gguf: Compile, small_gguf: Path, tmp_path: Path
+) -> None:
+    artifact = compile_gguf(small_gguf, f"--kv={kv}")
     cache = tmp_path / "prompt"
     options = ["-t", "0", "-n", "8"]
 
     def generate(tokens: list[int]) -> Result:
         ids = ",".join(map(str, tokens))
-        result = succeed("tern", "run", small_artifact, "--tokens", ids, "--stats", "--prompt-cache", cache, *options)
-        assert result.out == succeed("tern", "run", small_artifact, "--tokens", ids, *options).out
+        result = succeed("tern", "run", artifact, "--tokens", ids, "--stats", "--prompt-cache", cache, *options)
+        assert result.out == succeed("tern", "run", artifact, "--tokens", ids, *options).out
         return result
 
     prompt = list(range(10, 110))
@@ -710,6 +714,17 @@ def test_inspect_describes_an_artifact(home_assistant: Path) -> None:
     text = succeed("tern", "inspect", home_assistant).text
     for part in ("target", "weights", "memory", "KV cache", "arena"):
         assert part in text
+
+
+def test_a_cache_of_codes_takes_half_the_memory(home_assistant: Path, compile_gguf: Compile) -> None:
+    def report(artifact: Path) -> dict:
+        return json.loads(succeed("tern", "inspect", artifact, "--json").text)
+
+    half, codes = report(home_assistant), report(compile_gguf(HOME_ASSISTANT, "--kv=q8"))
+    head_size = half["kv_caches"][0]["head_size"]
+    ratio = codes["memory"]["kv_bytes_per_token"] / half["memory"]["kv_bytes_per_token"]
+    assert ratio == (head_size + 2) / (2 * head_size) < 0.55
+    assert codes["memory"]["kv_bytes"] == pytest.approx(ratio * half["memory"]["kv_bytes"], rel=0.01)
 
 
 def test_inspect_estimates_memory(home_assistant: Path) -> None:

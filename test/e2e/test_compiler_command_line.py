@@ -40,7 +40,7 @@ def test_help_and_version_go_to_stdout() -> None:
         ["-o", "out/m.tern"],
         ["model.gguf", "other.gguf", "-o", "out/m.tern"],
         ["model.gguf", "-o", "out/m.tern", "--fly"],
-        ["model.gguf", "-o", "out/m.tern", "--kv=q8"],
+        ["model.gguf", "-o", "out/m.tern", "--kv=q4"],
         ["model.gguf", "-o", "out/m.tern", "--kv=f64"],
         ["model.gguf", "-o", "out/m.tern", "--max-batch=0"],
         ["model.gguf", "-o", "out/m.tern", "--max-batch=513"],
@@ -135,11 +135,12 @@ def test_several_targets_share_weights(gguf: Path, tmp_path: Path) -> None:
     tern_logits(two, [1, 2, 3], tmp_path)
 
 
-def test_max_batch_and_kv_type_reach_the_artifact(gguf: Path) -> None:
-    options = ["--max-batch=7", "--kv=f32"]
+@pytest.mark.parametrize(("kv", "element"), [("f32", "f32"), ("f16", "f16"), ("q8", "i8")])
+def test_max_batch_and_kv_type_reach_the_artifact(kv: str, element: str, gguf: Path) -> None:
+    options = ["--max-batch=7", f"--kv={kv}"]
     succeed("ternc", "model.gguf", "-o", "out/m.tern", *options, cwd=gguf.parent)
     report = json.loads(succeed("tern", "inspect", gguf.parent / "out" / "m.tern", "--json").text)
-    assert report["max_batch"] == 7 and {cache["type"] for cache in report["kv_caches"]} == {"f32"}
+    assert report["max_batch"] == 7 and {cache["type"] for cache in report["kv_caches"]} == {element}
     for option in options:
         assert option in report["metadata"]["tern.options"]
 

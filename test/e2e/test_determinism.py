@@ -30,13 +30,20 @@ SPECS = [
     ModelSpec("determinism-gemma3", family="gemma3", head_size=24, layers=6, tied=True),
     ModelSpec("determinism-bloom", family="bloom", hidden=96, kv_heads=6, feed_forward=384, tied=True),
 ]
+# With the options of compilation: caches of codes beside norms, rotations and windows.
+COMPILED: list[tuple[ModelSpec, tuple[str, ...]]] = [(spec, ()) for spec in SPECS] + [(SPECS[3], ("--kv=q8",))]
 TOKENS = 150  # more than two batches of 64
 WANTED = 8  # rows of a call that may want logits
 
 
-@pytest.fixture(params=SPECS, ids=lambda spec: spec.name)
+def name(compiled: tuple[ModelSpec, tuple[str, ...]]) -> str:
+    return "".join((compiled[0].name, *compiled[1]))
+
+
+@pytest.fixture(params=COMPILED, ids=name)
 def artifact(request: pytest.FixtureRequest, build_model: BuildModel, compile_gguf: Compile) -> Path:
-    return compile_gguf(build_model(request.param).path)
+    spec, options = request.param
+    return compile_gguf(build_model(spec).path, *options)
 
 
 Row = tuple[int, int, int, bool]  # slot, position, token, wanted
@@ -76,15 +83,16 @@ def test_chunk_size_does_not_change_a_bit(size: int, artifact: Path, tmp_path: P
     assert np.array_equal(forward(artifact, calls), expected[wanted])
 
 
-@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
+@pytest.mark.parametrize("compiled", COMPILED, ids=name)
 def test_compiled_batch_does_not_change_a_bit(
-    spec: ModelSpec, build_model: BuildModel, compile_gguf: Compile, tmp_path: Path
+    compiled: tuple[ModelSpec, tuple[str, ...]], build_model: BuildModel, compile_gguf: Compile, tmp_path: Path
 ) -> None:
+    spec, options = compiled
     path = build_model(spec).path
     tokens = random_tokens(TOKENS, spec.vocabulary)
-    expected = tern_logits(compile_gguf(path), tokens, tmp_path)
+    expected = tern_logits(compile_gguf(path, *options), tokens, tmp_path)
     for batch in (1, 7):
-        artifact = compile_gguf(path, f"--max-batch={batch}")
+        artifact = compile_gguf(path, *options, f"--max-batch={batch}")
         assert np.array_equal(tern_logits(artifact, tokens, tmp_path), expected), f"--max-batch={batch}"
 
 
@@ -124,9 +132,12 @@ def test_rollback_forgets_what_it_overwrites(artifact: Path, tmp_path: Path) -> 
     assert np.array_equal(forward(artifact, calls), tern_logits(artifact, tokens, tmp_path)[72:])
 
 
-def test_attention_blocks_do_not_change_a_bit(build_model: BuildModel, compile_gguf: Compile, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kv", ["f16", "q8"])
+def test_attention_blocks_do_not_change_a_bit(
+    kv: str, build_model: BuildModel, compile_gguf: Compile, tmp_path: Path
+) -> None:
     """Chunks that straddle position 512, where the second attention block begins."""
-    artifact = compile_gguf(build_model(SPECS[0]).path)
+    artifact = compile_gguf(build_model(SPECS[0]).path, f"--kv={kv}")
     tokens = random_tokens(600, 503)
     expected = tern_logits(artifact, tokens, tmp_path, "--threads=1")
     for size in (7, 64):

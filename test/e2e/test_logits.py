@@ -185,6 +185,27 @@ def test_positions_beyond_an_attention_block(build_model: BuildModel, compile_gg
     assert relative_error(actual, torch_logits(model, tokens)) <= 1e-4
 
 
+KV_CODE_SPECS = [
+    ModelSpec("kv-q8", hidden=256, heads=8, head_size=64),
+    ModelSpec("kv-q8-qwen2", family="qwen2", hidden=96, heads=6, kv_heads=3),
+    *(spec for spec in FAMILY_SPECS if spec.name in ("gemma2", "gemma3", "bloom", "olmo2")),
+]
+
+
+@pytest.mark.parametrize("spec", KV_CODE_SPECS, ids=name)
+def test_a_cache_of_codes_stays_near_pytorch(
+    spec: ModelSpec, build_model: BuildModel, compile_gguf: Compile, tmp_path: Path
+) -> None:
+    model = build_model(spec)
+    tokens = random_tokens(200, spec.vocabulary)
+    actual = tern_logits(compile_gguf(model.path, "--kv=q8"), tokens, tmp_path)
+    half = tern_logits(compile_gguf(model.path), tokens, tmp_path)
+    pytorch, f16 = lowest_cosine(actual, torch_logits(model, tokens)), lowest_cosine(actual, half)
+    print(f"{spec.name}: lowest cosine with PyTorch {pytorch:.6f}, with the f16 cache {f16:.6f}")
+    assert min(pytorch, f16) >= 0.999
+    assert not np.array_equal(actual, half)
+
+
 @pytest.mark.parametrize("kind", [Type.Q8_0, Type.Q4_0, Type.TQ2_0], ids=lambda kind: kind.name.lower())
 def test_outlier_channels(kind: Type, build_model: BuildModel, compile_gguf: Compile, tmp_path: Path) -> None:
     """Activation channels 300 times the others; one scale per token would drown everything else."""

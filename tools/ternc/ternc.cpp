@@ -43,9 +43,11 @@ cl::opt<unsigned> i2sBlock("i2s-block", cl::init(128), cl::value_desc("128|64"),
                            cl::desc("Block of I2_S tensors, which files do not tell: 128 (default) "
                                     "as bitnet.cpp writes them on x86, 64 on Arm"),
                            cl::cat(category));
-cl::opt<std::string> kv("kv", cl::init("f16"), cl::value_desc("f16|f32"),
-                        cl::desc("Element type of the key / value cache (default: f16)"),
-                        cl::cat(category));
+cl::opt<std::string>
+    kv("kv", cl::init("f16"), cl::value_desc("f16|f32|q8"),
+       cl::desc("Numbers in the key / value cache; q8: 8-bit codes, half the memory of "
+                "f16 (default: f16)"),
+       cl::cat(category));
 cl::opt<int64_t> maxBatch("max-batch", cl::init(64), cl::value_desc("T"),
                           cl::desc("Most rows of one forward call, 1 to 512 (default: 64)"),
                           cl::cat(category));
@@ -119,9 +121,10 @@ int readOptions(CompileOptions &options) {
   if (timing && *kind != OutputKind::Tern)
     return usageError("--timing reports on an artifact; it does not go with --emit=" +
                       llvm::Twine(emit));
-  if (kv != "f16" && kv != "f32")
-    return usageError("unknown --kv type '" + llvm::Twine(kv) + "', known are f16 and f32");
-  options.kvF32 = kv == "f32";
+  std::optional<KvElement> kvElement = parseKvElement(kv);
+  if (!kvElement)
+    return usageError("unknown --kv type '" + llvm::Twine(kv) + "', known are f16, f32 and q8");
+  options.kv = *kvElement;
   if (i2sBlock != 128 && i2sBlock != 64)
     return usageError("--i2s-block must be 128 or 64");
   options.i2sBlock = i2sBlock;

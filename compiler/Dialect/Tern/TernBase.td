@@ -129,7 +129,8 @@ def Tern_KvType : Tern_Type<"Kv", "kv"> {
   let summary = "a layer's key / value cache after the stores that precede";
   let description = [{
     SSA use order is the order of effects: `tern.kv_store` returns the cache that `tern.attention` reads.
-    `window` is 0 for unlimited attention.
+    `window` is 0 for unlimited attention. `element` is f16, f32 or i8: codes that a scale turns into numbers, one
+    scale for each position, head, and key or value.
 
     ```mlir
     !tern.kv<heads = 4, head_size = 64, value_size = 64, window = 0, element = f16>
@@ -141,11 +142,15 @@ def Tern_KvType : Tern_Type<"Kv", "kv"> {
     `<` `heads` `=` $heads `,` `head_size` `=` $headSize `,` `value_size` `=` $valueSize `,`
         `window` `=` $window `,` `element` `=` $element `>`
   }];
+  let genVerifyDecl = 1;
   let extraClassDeclaration = [{
     /// Positions of one cache block, the unit of the block table.
     static constexpr unsigned blockPositions = 64;
     /// Keys lie in tiles of this many positions, [head_size][16].
     static constexpr unsigned keyTile = 16;
+    /// An f16 scale beside the codes of each position and head.
+    static constexpr unsigned scaleBytes = 2;
+    bool hasScales() const { return getElement().isInteger(8); }
     uint64_t keyBlockBytes() const;
     uint64_t valueBlockBytes() const;
   }];

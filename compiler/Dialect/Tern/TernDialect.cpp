@@ -212,15 +212,24 @@ void PartsAttr::print(AsmPrinter &printer) const {
 
 //===-- !tern.kv ------------------------------------------------------------------------------===//
 
-uint64_t KvType::keyBlockBytes() const {
-  return uint64_t(blockPositions) * getHeads() * getHeadSize() *
-         getElement().getIntOrFloatBitWidth() / 8;
+LogicalResult KvType::verify(function_ref<InFlightDiagnostic()> emitError, unsigned heads,
+                             unsigned headSize, unsigned valueSize, unsigned, Type element) {
+  if (!heads || !headSize || !valueSize)
+    return emitError() << "heads, head_size and value_size must be above 0";
+  if (!element.isF16() && !element.isF32() && !element.isSignlessInteger(8))
+    return emitError() << "element must be f16, f32 or i8, got " << element;
+  return success();
 }
 
-uint64_t KvType::valueBlockBytes() const {
-  return uint64_t(blockPositions) * getHeads() * getValueSize() *
-         getElement().getIntOrFloatBitWidth() / 8;
+static uint64_t blockBytes(KvType type, uint64_t elements) {
+  uint64_t bytes = elements * type.getElement().getIntOrFloatBitWidth() / 8;
+  return KvType::blockPositions * uint64_t(type.getHeads()) *
+         (bytes + (type.hasScales() ? KvType::scaleBytes : 0));
 }
+
+uint64_t KvType::keyBlockBytes() const { return blockBytes(*this, getHeadSize()); }
+
+uint64_t KvType::valueBlockBytes() const { return blockBytes(*this, getValueSize()); }
 
 /// The empty terminator that a body without results gets.
 void YieldOp::build(OpBuilder &, OperationState &) {}

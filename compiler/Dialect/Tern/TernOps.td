@@ -187,7 +187,9 @@ def Tern_KvStoreOp : Tern_Op<"kv_store", [AllTypesMatch<["cache", "result"]>]> {
   let summary = "write the keys and values of this call's rows into a cache";
   let description = [{
     Row t goes to position positions[t] of slot slots[t]. Shapes: key [T, heads * head_size], value
-    [T, heads * value_size]. Elements are rounded to the cache's type.
+    [T, heads * value_size]. Elements are rounded to the cache's type. i8 codes are round(x / scale), where the scale is
+    the f16 nearest to 1 / 127 of the largest magnitude of that position and head; a NaN there makes the scale NaN, a
+    magnitude that f16 cannot hold makes it infinite, and the codes are then 0.
 
     ```mlir
     %c1 = tern.kv_store %c, %k, %v, %positions, %slots : !tern.kv<heads = 2, head_size = 16, value_size = 16,

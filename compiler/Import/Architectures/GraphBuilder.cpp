@@ -340,6 +340,18 @@ bool GraphBuilder::slides(unsigned layer, unsigned period) const {
                                      : model.slidingLayers[layer];
 }
 
+static Type cacheElement(Builder &builder, KvElement element) {
+  switch (element) {
+  case KvElement::F16:
+    return builder.getF16Type();
+  case KvElement::F32:
+    return builder.getF32Type();
+  case KvElement::Q8:
+    return builder.getI8Type();
+  }
+  llvm_unreachable("every kind of element is listed");
+}
+
 Value GraphBuilder::selfAttention(Value x, unsigned layer, const AttentionOptions &options) {
   std::string prefix = ("blk." + Twine(layer) + ".").str();
   uint64_t heads = model.heads[layer], kvHeads = model.kvHeads[layer];
@@ -362,9 +374,9 @@ Value GraphBuilder::selfAttention(Value x, unsigned layer, const AttentionOption
   }
 
   uint64_t window = options.window < model.contextLength ? options.window : 0;
-  Type element = model.kvF32 ? Type(builder.getF32Type()) : Type(builder.getF16Type());
-  auto cacheType = KvType::get(builder.getContext(), unsigned(kvHeads), unsigned(model.keySize),
-                               unsigned(model.valueSize), unsigned(window), element);
+  auto cacheType =
+      KvType::get(builder.getContext(), unsigned(kvHeads), unsigned(model.keySize),
+                  unsigned(model.valueSize), unsigned(window), cacheElement(builder, model.kv));
   std::string cacheName = ("kv." + Twine(layer)).str();
   KvCacheOp::create(symbols, location, cacheName, cacheType);
   Value cache = CacheOp::create(builder, location, cacheType,

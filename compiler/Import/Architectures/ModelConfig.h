@@ -6,6 +6,7 @@
 #define TERN_COMPILER_IMPORT_ARCHITECTURES_MODELCONFIG_H
 
 #include "compiler/Encoding/Encoding.h"
+#include "compiler/Import/KvElement.h"
 #include "mlir/IR/Attributes.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringRef.h"
@@ -67,7 +68,7 @@ struct ModelConfig {
   /// Divisors of the frequencies (Llama 3, LongRoPE); empty or ropeDimensions / 2 of them.
   std::vector<double> ropeFactors;
 
-  bool kvF32 = false;
+  KvElement kv = KvElement::F16;
 };
 
 /// A tensor as its file holds it.

@@ -112,7 +112,7 @@ Expected<ImportedModel> importGGUF(MLIRContext &context, StringRef path,
   Expected<ModelConfig> config = readGGUFConfig(*file, *architecture);
   if (!config)
     return config.takeError();
-  config->kvF32 = options.kvF32;
+  config->kv = options.kv;
   Expected<std::unique_ptr<GGUFTensors>> tensors = GGUFTensors::create(context, *file, options);
   if (!tensors)
     return tensors.takeError();

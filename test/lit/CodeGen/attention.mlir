@@ -5,6 +5,11 @@
 // RUN: FileCheck %s --check-prefix=BOUND --implicit-check-not="blocks$x, 0, 32768" < %t.avx2
 // RUN: ternc %s --emit=stmt --target=aarch64-dotprod -o %t.arm
 // RUN: FileCheck %s < %t.arm
+// RUN: sed 's/element = f16/element = i8/g' %s > %t.codes.mlir
+// RUN: ternc %t.codes.mlir --emit=stmt --target=x86_64-avx2 -o %t.codes
+// RUN: FileCheck %s < %t.codes
+// RUN: FileCheck %s --check-prefix=CODES < %t.codes
+// RUN: FileCheck %s --check-prefix=BOUND --implicit-check-not="blocks$x, 0, 32768" < %t.codes
 
 // CHECK-LABEL: kernel plain
 // CHECK: for (state.s1.blocks$x, 0, t{{[0-9]+}} + 1)
@@ -21,6 +26,7 @@
 // CHECK: for (state.s1.blocks$x, 0, t{{[0-9]+}} + 1)
 // CHECK: for (scores.s1.scoreBlocks$x, 0, t{{[0-9]+}} + 1)
 // BOUND: kernel biased
+// CODES: for (valueWeights.s1.valueWeightBlocks$x, 0, t{{[0-9]+}} + 1)
 
 tern.kernel @plain(%q: tensor<?x256xf32> {tern.dim = "T"}, %c: !tern.kv<heads = 2, head_size = 64, value_size = 64, window = 0, element = f16>, %p: tensor<?xi32> {tern.dim = "T"}, %s: tensor<?xi32> {tern.dim = "T"}) -> tensor<?x256xf32> {
   %a = tern.attention %q, %c, %p, %s {heads = 4 : i32, scale = 0.125 : f32} : tensor<?x256xf32>, !tern.kv<heads = 2, head_size = 64, value_size = 64, window = 0, element = f16>, tensor<?xi32>, tensor<?xi32> -> tensor<?x256xf32>

@@ -64,7 +64,7 @@ TEST_F(Import, HeadSizesComeFromTheMetadata) {
       .add("llama.attention.value_length", uint32_t(32));
   file.add("llama.rope.dimension_count", uint32_t(24));
   tensors(file, shape);
-  ImportedModel model = import(file, {.kvF32 = true});
+  ImportedModel model = import(file, {.kv = KvElement::F32});
   ASSERT_TRUE(model.module);
   auto cache = llvm::cast<KvType>(all<KvCacheOp>(model)[1].getType());
   EXPECT_EQ(cache.getHeads(), 2u);

@@ -7,6 +7,8 @@
 
 #include "test/unit/kernels/KernelHarness.h"
 #include <algorithm>
+#include <cmath>
+#include <cstring>
 #include <limits>
 #include <numeric>
 #include <random>
@@ -15,16 +17,20 @@
 
 namespace tern {
 
+enum class CacheElement { f16, f32, q8 };
+using enum CacheElement;
+
 struct Geometry {
   int heads, keyHeads, headSize, valueSize;
-  bool half; ///< f16 cache, else f32
+  CacheElement element;
   int window = 0;
   int group() const { return heads / keyHeads; }
   std::string kv() const {
+    const char *name = element == f16 ? "f16" : element == f32 ? "f32" : "i8";
     return "!tern.kv<heads = " + std::to_string(keyHeads) +
            ", head_size = " + std::to_string(headSize) +
            ", value_size = " + std::to_string(valueSize) + ", window = " + std::to_string(window) +
-           ", element = " + (half ? "f16" : "f32") + ">";
+           ", element = " + name + ">";
   }
 };
 
@@ -32,16 +38,36 @@ inline int padded(int n) { return (n + 31) / 32 * 32; }
 
 inline std::string tensor(int n) { return "tensor<?x" + std::to_string(n) + "xf32>"; }
 
+/// The code of a number under the scale of its row; 0 under one that is no finite number.
+inline int8_t codeOf(float x, _Float16 scale) {
+  if (!(scale > 0) || std::isinf(float(scale)))
+    return 0;
+  return int8_t(std::clamp(std::nearbyint(x / float(scale)), -127.0f, 127.0f));
+}
+
+inline _Float16 scaleOf(const std::vector<float> &row) {
+  float peak = 0;
+  for (float x : row) {
+    if (std::isnan(x))
+      return _Float16(x);
+    peak = std::max(peak, std::abs(x));
+  }
+  return _Float16(peak / 127);
+}
+
 /// A paged cache as the artifact's schema describes it, written and read by position.
 class Cache {
 public:
   Cache(const Geometry &g, int slots, int capacity, std::mt19937 &random)
-      : g(g), blocksPerSlot((capacity + 63) / 64), bytes(g.half ? 2 : 4),
-        keys(size_t(slots) * blocksPerSlot * g.keyHeads * 64 * g.headSize * bytes),
-        values(size_t(slots) * blocksPerSlot * g.keyHeads * 64 * g.valueSize * bytes),
+      : g(g), blocksPerSlot((capacity + 63) / 64), elementBytes(g.element == q8    ? 1
+                                                                : g.element == f16 ? 2
+                                                                                   : 4),
+        scaleBytes(g.element == q8 ? 2 : 0),
+        keys(size_t(slots) * blocksPerSlot * g.keyHeads * headBytes(g.headSize)),
+        values(size_t(slots) * blocksPerSlot * g.keyHeads * headBytes(g.valueSize)),
         table(size_t(slots) * blocksPerSlot * 4), physical(size_t(slots) * blocksPerSlot) {
-    poison(keys);
-    poison(values);
+    memset(keys.data(), poison, keys.size());
+    memset(values.data(), poison, values.size());
     std::iota(physical.begin(), physical.end(), 0);
     std::shuffle(physical.begin(), physical.end(), random);
     std::fill_n(table.as<int32_t>(), physical.size(), std::numeric_limits<int32_t>::max() / 4);
@@ -53,48 +79,128 @@ public:
     table.as<int32_t>()[entry] = physical[entry];
     return physical[entry];
   }
-  size_t keyIndex(int slot, int position, int head, int d) {
-    size_t tile = (size_t(block(slot, position)) * g.keyHeads + head) * 4 + position % 64 / 16;
-    return (tile * g.headSize + d) * 16 + position % 16;
+
+  std::vector<float> key(int slot, int position, int head) {
+    return get(keyCells(slot, position, head));
   }
-  size_t valueIndex(int slot, int position, int head, int d) {
-    size_t row = (size_t(block(slot, position)) * g.keyHeads + head) * 64 + position % 64;
-    return row * g.valueSize + d;
+  std::vector<float> value(int slot, int position, int head) {
+    return get(valueCells(slot, position, head));
   }
-  void set(GuardedBuffer &buffer, size_t index, float value) {
-    if (g.half)
-      buffer.as<_Float16>()[index] = _Float16(value);
-    else
-      buffer.as<float>()[index] = value;
+  void setKey(int slot, int position, int head, const std::vector<float> &row) {
+    set(keyCells(slot, position, head), row);
   }
-  float get(const GuardedBuffer &buffer, size_t index) const {
-    return g.half ? float(buffer.as<_Float16>()[index]) : buffer.as<float>()[index];
+  void setValue(int slot, int position, int head, const std::vector<float> &row) {
+    set(valueCells(slot, position, head), row);
+  }
+  /// What lies in a q8 cache.
+  _Float16 keyScale(int slot, int position, int head) {
+    return scaleIn(keyCells(slot, position, head));
+  }
+  _Float16 valueScale(int slot, int position, int head) {
+    return scaleIn(valueCells(slot, position, head));
+  }
+  std::vector<int8_t> keyCodes(int slot, int position, int head) {
+    return codesIn(keyCells(slot, position, head));
+  }
+  std::vector<int8_t> valueCodes(int slot, int position, int head) {
+    return codesIn(valueCells(slot, position, head));
+  }
+  /// As before anything was stored.
+  void forget(int slot, int position, int head) {
+    for (const Cells &cells : {keyCells(slot, position, head), valueCells(slot, position, head)}) {
+      for (int d = 0; d < cells.size; ++d)
+        memset(cells.first + d * cells.stride, poison, elementBytes);
+      memset(cells.scale, poison, scaleBytes);
+    }
+  }
+  bool isUntouched() const {
+    auto untouched = [](const GuardedBuffer &buffer) {
+      return std::all_of(buffer.data(), buffer.data() + buffer.size(),
+                         [](uint8_t byte) { return byte == poison; });
+    };
+    return untouched(keys) && untouched(values);
   }
 
   void fill(int slot, int length, std::mt19937 &random, float scale = 1, int from = 0) {
     std::normal_distribution<float> normal(0, scale);
+    auto row = [&](int size) {
+      std::vector<float> result(size);
+      for (float &x : result)
+        x = normal(random);
+      return result;
+    };
     for (int p = from; p < length; ++p)
       for (int h = 0; h < g.keyHeads; ++h) {
-        for (int d = 0; d < g.headSize; ++d)
-          set(keys, keyIndex(slot, p, h, d), normal(random));
-        for (int d = 0; d < g.valueSize; ++d)
-          set(values, valueIndex(slot, p, h, d), normal(random));
+        setKey(slot, p, h, row(g.headSize));
+        setValue(slot, p, h, row(g.valueSize));
       }
   }
 
   Geometry g;
-  int blocksPerSlot, bytes;
+  int blocksPerSlot, elementBytes, scaleBytes;
   GuardedBuffer keys, values, table;
   std::vector<int> physical;
 
 private:
-  void poison(GuardedBuffer &buffer) const {
-    float nan = std::numeric_limits<float>::quiet_NaN();
-    for (size_t i = 0; i < buffer.size() / bytes; ++i)
-      if (g.half)
-        buffer.as<_Float16>()[i] = _Float16(nan);
-      else
-        buffer.as<float>()[i] = nan;
+  static constexpr uint8_t poison = 0xFF; ///< NaN in every float type
+
+  /// Where the elements of one position and head lie.
+  struct Cells {
+    uint8_t *first;
+    int size, stride;
+    uint8_t *scale;
+  };
+
+  size_t headBytes(int size) const { return size_t(64) * (size * elementBytes + scaleBytes); }
+  Cells keyCells(int slot, int position, int head) {
+    uint8_t *tile = keys.data() +
+                    (size_t(block(slot, position)) * g.keyHeads + head) * headBytes(g.headSize) +
+                    position % 64 / 16 * (headBytes(g.headSize) / 4);
+    int at = position % 16;
+    return {tile + at * elementBytes, g.headSize, 16 * elementBytes,
+            tile + size_t(16) * g.headSize * elementBytes + at * scaleBytes};
+  }
+  Cells valueCells(int slot, int position, int head) {
+    uint8_t *start = values.data() +
+                     (size_t(block(slot, position)) * g.keyHeads + head) * headBytes(g.valueSize);
+    int at = position % 64;
+    return {start + size_t(at) * g.valueSize * elementBytes, g.valueSize, elementBytes,
+            start + size_t(64) * g.valueSize * elementBytes + at * scaleBytes};
+  }
+
+  template <typename T> static T load(const uint8_t *from) {
+    T value;
+    memcpy(&value, from, sizeof value);
+    return value;
+  }
+  static _Float16 scaleIn(const Cells &cells) { return load<_Float16>(cells.scale); }
+  static std::vector<int8_t> codesIn(const Cells &cells) {
+    std::vector<int8_t> codes;
+    for (int d = 0; d < cells.size; ++d)
+      codes.push_back(load<int8_t>(cells.first + d * cells.stride));
+    return codes;
+  }
+  std::vector<float> get(const Cells &cells) const {
+    std::vector<float> row(cells.size);
+    for (int d = 0; d < cells.size; ++d) {
+      const uint8_t *from = cells.first + d * cells.stride;
+      row[d] = g.element == f32   ? load<float>(from)
+               : g.element == f16 ? float(load<_Float16>(from))
+                                  : float(load<int8_t>(from)) * float(scaleIn(cells));
+    }
+    return row;
+  }
+  void set(const Cells &cells, const std::vector<float> &row) const {
+    _Float16 scale = scaleOf(row);
+    memcpy(cells.scale, &scale, scaleBytes);
+    for (int d = 0; d < cells.size; ++d) {
+      _Float16 half = _Float16(row[d]);
+      int8_t code = codeOf(row[d], scale);
+      const void *from = g.element == f32   ? static_cast<const void *>(&row[d])
+                         : g.element == f16 ? static_cast<const void *>(&half)
+                                            : &code;
+      memcpy(cells.first + d * cells.stride, from, elementBytes);
+    }
   }
 };
 

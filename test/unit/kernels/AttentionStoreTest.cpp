@@ -144,54 +144,82 @@ void compareWithReference(const Geometry &g, const Rotation &r, const std::strin
   cache.values = std::move(buffers[3]);
   cache.table = std::move(buffers[4]);
 
-  double rounding = g.half ? 0x1p-11 : 0x1p-24;
-  size_t keysStored = 0;
+  // Half a code's step under the nearest f16 scale, which may be too small for the peak.
+  auto codeError = [&](_Float16 scale) { return g.element == q8 ? 0.57 * double(scale) : 0; };
+  double rounding = g.element == f16 ? 0x1p-11 : 0x1p-24;
   for (int i = 0; i < t; ++i) {
     const float *x = buffers[0].as<float>() + size_t(i) * stride;
-    auto near = [&](double actual, double expected, double relative, const char *what,
-                    int element) {
-      ASSERT_NEAR(actual, expected, 2e-6 + relative * std::abs(expected))
+    auto near = [&](double actual, double expected, double absolute, double relative,
+                    const char *what, int element) {
+      ASSERT_NEAR(actual, expected, 2e-6 + absolute + relative * std::abs(expected))
           << what << " of row " << i << ", element " << element;
     };
     std::vector<double> query = rotate(normalized(x, q, r.normGroup, weights[0].data()), g.heads,
                                        g.headSize, r, rows[i].position);
     for (int n = 0; n < q; ++n)
-      near(buffers[result].as<float>()[size_t(i) * padded(q) + n], query[n], 0, "query", n);
-    std::vector<double> key = rotate(normalized(x + q, k, r.normGroup, weights[1].data()),
-                                     g.keyHeads, g.headSize, r, rows[i].position);
-    for (int n = 0; n < k; ++n, ++keysStored)
-      near(cache.get(cache.keys, cache.keyIndex(rows[i].slot, rows[i].position, n / g.headSize,
-                                                n % g.headSize)),
-           key[n], rounding, "key", n);
-    for (int n = 0; n < v; ++n)
-      near(cache.get(cache.values, cache.valueIndex(rows[i].slot, rows[i].position, n / g.valueSize,
-                                                    n % g.valueSize)),
-           x[q + k + n], rounding, "value", n);
+      near(buffers[result].as<float>()[size_t(i) * padded(q) + n], query[n], 0, 0, "query", n);
+    std::vector<double> expected = rotate(normalized(x + q, k, r.normGroup, weights[1].data()),
+                                          g.keyHeads, g.headSize, r, rows[i].position);
+    auto [slot, position] = rows[i];
+    for (int h = 0; h < g.keyHeads; ++h) {
+      std::vector<float> key = cache.key(slot, position, h), value = cache.value(slot, position, h);
+      double keyError = codeError(cache.keyScale(slot, position, h));
+      double valueError = codeError(cache.valueScale(slot, position, h));
+      for (int d = 0; d < g.headSize; ++d)
+        near(key[d], expected[h * g.headSize + d], keyError, rounding, "key", d);
+      for (int d = 0; d < g.valueSize; ++d)
+        near(value[d], x[q + k + h * g.valueSize + d], valueError, rounding, "value", d);
+      cache.forget(slot, position, h);
+    }
   }
-  // Nothing else was touched.
-  size_t finite = 0;
-  for (size_t i = 0; i < cache.keys.size() / cache.bytes; ++i)
-    finite += std::isfinite(cache.get(cache.keys, i));
-  EXPECT_EQ(finite, keysStored);
+  EXPECT_TRUE(cache.isUntouched());
+}
+
+/// Keys and values as they come, into a cache of codes.
+std::string plainStoreText(const Geometry &g) {
+  std::string rows = "tensor<?xi32>", dim = " {tern.dim = \"T\"}";
+  std::string k = tensor(g.keyHeads * g.headSize), v = tensor(g.keyHeads * g.valueSize);
+  return "tern.kernel @store(%k: " + k + dim + ", %v: " + v + dim + ", %c: " + g.kv() +
+         ", %p: " + rows + dim + ", %s: " + rows + dim + ") -> " + g.kv() +
+         " {\n  %n = tern.kv_store %c, %k, %v, %p, %s : " + g.kv() + ", " + k + ", " + v + ", " +
+         rows + ", " + rows + "\n  tern.yield %n : " + g.kv() + "\n}\n";
+}
+
+/// A head's numbers: usual ones, and those on which codes could go wrong.
+std::vector<float> numbersOf(int kind, int size, std::mt19937 &random) {
+  const float scales[] = {1, 1e-30f, 1e-4f, 3e-6f, 1000, 8e6f, 9e6f, 1e38f};
+  std::normal_distribution<float> normal;
+  std::vector<float> numbers(size);
+  for (float &x : numbers)
+    x = kind == 0 ? 0 : scales[kind % std::size(scales)] * normal(random);
+  if (kind == 9) // codes that lie between two numbers
+    for (int d = 0; d < size; ++d)
+      numbers[d] = d == 0 ? 127 : float(d % 200) - 99.5f;
+  if (kind >= 10)
+    numbers[random() % size] = kind == 10   ? NAN
+                               : kind == 11 ? -NAN
+                               : kind == 12 ? INFINITY
+                                            : -INFINITY;
+  return numbers;
 }
 
 } // namespace
 
 TEST_P(AttentionStore, RotatesAndStores) {
   for (bool adjacent : {true, false})
-    for (bool half : {true, false}) {
-      compareWithReference({4, 2, 64, 64, half}, {32, adjacent}, GetParam());
-      compareWithReference({4, 2, 16, 16, half}, {8, adjacent}, GetParam());
-      compareWithReference({3, 1, 128, 128, half}, {64, adjacent}, GetParam());
-      compareWithReference({3, 1, 80, 80, half}, {40, adjacent}, GetParam());
+    for (CacheElement element : {f16, f32, q8}) {
+      compareWithReference({4, 2, 64, 64, element}, {32, adjacent}, GetParam());
+      compareWithReference({4, 2, 16, 16, element}, {8, adjacent}, GetParam());
+      compareWithReference({3, 1, 128, 128, element}, {64, adjacent}, GetParam());
+      compareWithReference({3, 1, 80, 80, element}, {40, adjacent}, GetParam());
     }
 }
 
 TEST_P(AttentionStore, RotatesPartOfAHead) {
   for (bool adjacent : {true, false}) {
-    compareWithReference({2, 1, 64, 64, true}, {16, adjacent}, GetParam());
-    compareWithReference({2, 2, 128, 64, false}, {32, adjacent}, GetParam());
-    compareWithReference({2, 1, 20, 12, true}, {6, adjacent}, GetParam());
+    compareWithReference({2, 1, 64, 64, f16}, {16, adjacent}, GetParam());
+    compareWithReference({2, 2, 128, 64, f32}, {32, adjacent}, GetParam());
+    compareWithReference({2, 1, 20, 12, f16}, {6, adjacent}, GetParam());
   }
 }
 
@@ -199,10 +227,76 @@ TEST_P(AttentionStore, RotatesPartOfAHead) {
 // tile.
 TEST_P(AttentionStore, NormalizesRotatesAndStores) {
   for (bool adjacent : {true, false}) {
-    compareWithReference({4, 2, 64, 64, true}, {32, adjacent, 64}, GetParam());
-    compareWithReference({6, 2, 24, 24, false}, {12, adjacent, 24}, GetParam());
-    compareWithReference({3, 1, 80, 80, true}, {40, adjacent, 80}, GetParam());
-    compareWithReference({2, 2, 20, 12, false}, {6, adjacent, 40}, GetParam());
+    compareWithReference({4, 2, 64, 64, f16}, {32, adjacent, 64}, GetParam());
+    compareWithReference({6, 2, 24, 24, f32}, {12, adjacent, 24}, GetParam());
+    compareWithReference({3, 1, 80, 80, f16}, {40, adjacent, 80}, GetParam());
+    compareWithReference({2, 2, 20, 12, f32}, {6, adjacent, 40}, GetParam());
+    compareWithReference({4, 2, 64, 64, q8}, {32, adjacent, 64}, GetParam());
+    compareWithReference({2, 2, 20, 12, q8}, {6, adjacent, 40}, GetParam());
+  }
+}
+
+// Bit for bit, whatever the numbers.
+TEST_P(AttentionStore, CodesAndScalesAreThoseOfAScalarReference) {
+  for (const Geometry &g :
+       {Geometry{2, 2, 64, 64, q8}, Geometry{1, 1, 20, 12, q8}, Geometry{3, 3, 7, 5, q8}}) {
+    SCOPED_TRACE(g.kv());
+    TestKernel kernel(plainStoreText(g), GetParam());
+    ASSERT_TRUE(kernel.ready);
+    std::mt19937 random(9);
+    Cache cache(g, 2, 256, random);
+    const int t = 28, first = 50; // beyond a cache block
+    auto kindOf = [](int row, int head) { return (row + 5 * head) % 14; };
+    std::vector<float> keys[t][3], values[t][3];
+    int keyStride = padded(g.keyHeads * g.headSize), valueStride = padded(g.keyHeads * g.valueSize);
+    std::vector<GuardedBuffer> buffers;
+    buffers.emplace_back(size_t(t) * keyStride * 4);
+    buffers.emplace_back(size_t(t) * valueStride * 4);
+    for (int i = 0; i < t; ++i) {
+      cache.block(1, first + i);
+      for (int h = 0; h < g.keyHeads; ++h) {
+        keys[i][h] = numbersOf(kindOf(i, h), g.headSize, random);
+        values[i][h] = numbersOf(kindOf(i, h), g.valueSize, random);
+        memcpy(buffers[0].as<float>() + i * keyStride + h * g.headSize, keys[i][h].data(),
+               size_t(g.headSize) * 4);
+        memcpy(buffers[1].as<float>() + i * valueStride + h * g.valueSize, values[i][h].data(),
+               size_t(g.valueSize) * 4);
+      }
+    }
+    buffers.push_back(std::move(cache.keys));
+    buffers.push_back(std::move(cache.values));
+    buffers.push_back(std::move(cache.table));
+    buffers.emplace_back(size_t(t) * 4);
+    buffers.emplace_back(size_t(t) * 4);
+    for (int i = 0; i < t; ++i) {
+      buffers[5].as<int32_t>()[i] = first + i;
+      buffers[6].as<int32_t>()[i] = 1;
+    }
+    kernel.blocksPerSlot = cache.blocksPerSlot;
+    kernel.run(buffers, t, 0, 5);
+    cache.keys = std::move(buffers[2]);
+    cache.values = std::move(buffers[3]);
+    cache.table = std::move(buffers[4]);
+
+    auto compare = [](const std::vector<float> &numbers, _Float16 scale,
+                      const std::vector<int8_t> &codes) {
+      _Float16 expected = scaleOf(numbers);
+      if (std::isnan(float(expected)))
+        EXPECT_TRUE(std::isnan(float(scale))) << float(scale);
+      else
+        EXPECT_EQ(float(scale), float(expected));
+      for (size_t d = 0; d < numbers.size(); ++d)
+        EXPECT_EQ(codes[d], codeOf(numbers[d], expected)) << numbers[d] << " / " << float(expected);
+    };
+    for (int i = 0; i < t; ++i)
+      for (int h = 0; h < g.keyHeads; ++h) {
+        SCOPED_TRACE("row " + std::to_string(i) + ", head " + std::to_string(h) + ", kind " +
+                     std::to_string(kindOf(i, h)));
+        compare(keys[i][h], cache.keyScale(1, first + i, h), cache.keyCodes(1, first + i, h));
+        compare(values[i][h], cache.valueScale(1, first + i, h), cache.valueCodes(1, first + i, h));
+        cache.forget(1, first + i, h);
+      }
+    EXPECT_TRUE(cache.isUntouched());
   }
 }
 

@@ -87,9 +87,9 @@ public:
       std::vector<double> scores(row.position + 1, -std::numeric_limits<double>::infinity());
       for (int p = lowest; p <= row.position; ++p) {
         scores[p] = 0;
+        const std::vector<float> key = cache.key(row.slot, p, keyHead);
         for (int d = 0; d < g.headSize; ++d)
-          scores[p] += double(query[h * g.headSize + d]) *
-                       cache.get(cache.keys, cache.keyIndex(row.slot, p, keyHead, d)) * scale;
+          scores[p] += double(query[h * g.headSize + d]) * key[d] * scale;
         if (change.softCap)
           scores[p] = change.softCap * std::tanh(scores[p] / change.softCap);
         if (change.alibi)
@@ -100,8 +100,9 @@ public:
       for (int p = lowest; p <= row.position; ++p) {
         double weight = std::exp(scores[p] - maximum);
         sum += weight;
+        const std::vector<float> value = cache.value(row.slot, p, keyHead);
         for (int d = 0; d < g.valueSize; ++d)
-          values[d] += weight * cache.get(cache.values, cache.valueIndex(row.slot, p, keyHead, d));
+          values[d] += weight * value[d];
       }
       for (double value : values)
         result.push_back(value / sum);
@@ -172,80 +173,86 @@ TEST_P(Attention, EveryLengthMatchesTheReference) {
     lengths.push_back(n);
   for (int n : {127, 128, 129, 511, 512, 513, 575, 576, 577, 1023, 1024, 1025, 1300, 1500})
     lengths.push_back(n);
-  compareWithReference({4, 2, 16, 16, true}, GetParam(), lengths);
-  compareWithReference({2, 2, 64, 64, false}, GetParam(), lengths);
+  compareWithReference({4, 2, 16, 16, f16}, GetParam(), lengths);
+  compareWithReference({2, 2, 64, 64, f32}, GetParam(), lengths);
+  compareWithReference({4, 2, 48, 16, q8}, GetParam(), lengths);
 }
 
 TEST_P(Attention, HeadSizesAndGroups) {
   std::vector<int> lengths = {1, 17, 64, 600};
-  for (bool half : {true, false}) {
-    compareWithReference({32, 4, 64, 64, half}, GetParam(),
+  for (CacheElement element : {f16, f32, q8}) {
+    compareWithReference({32, 4, 64, 64, element}, GetParam(),
                          lengths); // 8 query heads share a key head
-    compareWithReference({14, 2, 64, 64, half}, GetParam(), lengths);  // 7
-    compareWithReference({3, 3, 128, 128, half}, GetParam(), lengths); // none shared
-    compareWithReference({11, 1, 80, 80, half}, GetParam(), lengths);  // all share one
-    compareWithReference({3, 1, 16, 16, half}, GetParam(), lengths);   // padded rows
-    compareWithReference({12, 2, 96, 96, half}, GetParam(), lengths);
-    compareWithReference({4, 2, 20, 12, half}, GetParam(), lengths); // keys and values differ
-    compareWithReference({2, 1, 7, 5, half}, GetParam(), lengths);   // multiples of nothing
-    compareWithReference({8, 1, 256, 256, half}, GetParam(), lengths);
+    compareWithReference({14, 2, 64, 64, element}, GetParam(), lengths);  // 7
+    compareWithReference({3, 3, 128, 128, element}, GetParam(), lengths); // none shared
+    compareWithReference({11, 1, 80, 80, element}, GetParam(), lengths);  // all share one
+    compareWithReference({3, 1, 16, 16, element}, GetParam(), lengths);   // padded rows
+    compareWithReference({12, 2, 96, 96, element}, GetParam(), lengths);
+    compareWithReference({4, 2, 20, 12, element}, GetParam(), lengths); // keys and values differ
+    compareWithReference({2, 1, 7, 5, element}, GetParam(), lengths);   // multiples of nothing
+    compareWithReference({8, 1, 256, 256, element}, GetParam(), lengths);
   }
 }
 
 // The same rows one by one, in one call, in another order beside other slots, and in chunks of
 // tasks.
 TEST_P(Attention, ARowDoesNotDependOnItsCompany) {
-  Geometry g{6, 2, 32, 32, true};
-  std::mt19937 random(2);
-  AttentionCall call(g, 0.2f, GetParam());
-  ASSERT_TRUE(call.kernel.ready);
-  Cache cache(g, 3, 1100, random);
-  cache.fill(0, 1100, random);
-  cache.fill(1, 30, random);
-  cache.fill(2, 700, random);
-  std::vector<Row> rows = {{2, 690}, {2, 691}, {0, 0},    {0, 1}, {1, 29},
-                           {0, 511}, {0, 512}, {0, 1099}, {1, 3}};
-  size_t querySize = size_t(g.heads) * g.headSize, resultSize = size_t(g.heads) * g.valueSize;
-  std::vector<float> query = randomVector(rows.size() * querySize, random);
-  std::vector<float> together = call.run(cache, rows, query);
-  for (int chunk : {1, 2, 3, 7})
-    EXPECT_EQ(0, memcmp(together.data(), call.run(cache, rows, query, chunk).data(),
-                        together.size() * sizeof(float)))
-        << "chunks of " << chunk;
-  for (size_t r = 0; r < rows.size(); ++r) {
-    std::vector<float> own(query.begin() + r * querySize, query.begin() + (r + 1) * querySize);
-    std::vector<float> alone = call.run(cache, {rows[r]}, own);
-    EXPECT_EQ(0, memcmp(alone.data(), &together[r * resultSize], resultSize * sizeof(float)))
-        << "row " << r;
+  for (CacheElement element : {f16, q8}) {
+    Geometry g{6, 2, 32, 32, element};
+    SCOPED_TRACE(g.kv());
+    std::mt19937 random(2);
+    AttentionCall call(g, 0.2f, GetParam());
+    ASSERT_TRUE(call.kernel.ready);
+    Cache cache(g, 3, 1100, random);
+    cache.fill(0, 1100, random);
+    cache.fill(1, 30, random);
+    cache.fill(2, 700, random);
+    std::vector<Row> rows = {{2, 690}, {2, 691}, {0, 0},    {0, 1}, {1, 29},
+                             {0, 511}, {0, 512}, {0, 1099}, {1, 3}};
+    size_t querySize = size_t(g.heads) * g.headSize, resultSize = size_t(g.heads) * g.valueSize;
+    std::vector<float> query = randomVector(rows.size() * querySize, random);
+    std::vector<float> together = call.run(cache, rows, query);
+    for (int chunk : {1, 2, 3, 7})
+      EXPECT_EQ(0, memcmp(together.data(), call.run(cache, rows, query, chunk).data(),
+                          together.size() * sizeof(float)))
+          << "chunks of " << chunk;
+    for (size_t r = 0; r < rows.size(); ++r) {
+      std::vector<float> own(query.begin() + r * querySize, query.begin() + (r + 1) * querySize);
+      std::vector<float> alone = call.run(cache, {rows[r]}, own);
+      EXPECT_EQ(0, memcmp(alone.data(), &together[r * resultSize], resultSize * sizeof(float)))
+          << "row " << r;
+    }
   }
 }
 
 // What positions after the row's own hold changes nothing: a prompt in one chunk equals token by
 // token.
 TEST_P(Attention, LaterPositionsChangeNothing) {
-  Geometry g{4, 4, 16, 16, true};
-  std::mt19937 random(3);
-  AttentionCall call(g, 0.25f, GetParam());
-  ASSERT_TRUE(call.kernel.ready);
-  Cache cache(g, 1, 640, random);
-  cache.fill(0, 530, random);
-  std::vector<float> query = randomVector(size_t(g.heads) * g.headSize, random);
-  std::vector<float> before = call.run(cache, {{0, 529}}, query);
-  std::mt19937 other(3);
-  for (int p = 530; p < 640; ++p)
-    for (int h = 0; h < g.keyHeads; ++h)
-      for (int d = 0; d < g.headSize; ++d) {
-        cache.set(cache.keys, cache.keyIndex(0, p, h, d), 100);
-        cache.set(cache.values, cache.valueIndex(0, p, h, d), 100);
+  for (CacheElement element : {f16, q8}) {
+    Geometry g{4, 4, 16, 16, element};
+    SCOPED_TRACE(g.kv());
+    std::mt19937 random(3);
+    AttentionCall call(g, 0.25f, GetParam());
+    ASSERT_TRUE(call.kernel.ready);
+    Cache cache(g, 1, 640, random);
+    cache.fill(0, 530, random);
+    std::vector<float> query = randomVector(size_t(g.heads) * g.headSize, random);
+    std::vector<float> before = call.run(cache, {{0, 529}}, query);
+    std::mt19937 other(3);
+    for (int p = 530; p < 640; ++p)
+      for (int h = 0; h < g.keyHeads; ++h) {
+        cache.setKey(0, p, h, std::vector<float>(g.headSize, 100));
+        cache.setValue(0, p, h, std::vector<float>(g.valueSize, 100));
       }
-  std::vector<float> after = call.run(cache, {{0, 529}}, query);
-  EXPECT_EQ(0, memcmp(before.data(), after.data(), before.size() * sizeof(float)));
+    std::vector<float> after = call.run(cache, {{0, 529}}, query);
+    EXPECT_EQ(0, memcmp(before.data(), after.data(), before.size() * sizeof(float)));
+  }
 }
 
 // Positions that have left the window have no block any more.
 TEST_P(Attention, AWindowLooksNoFurtherBack) {
-  for (int window : {1, 16, 100, 512, 700}) {
-    Geometry g{4, 2, 32, 32, true, window};
+  for (int window : {1, 16, 100, 512, 700, -100, -700}) {
+    Geometry g{4, 2, 32, 32, window < 0 ? q8 : f16, std::abs(window)};
     SCOPED_TRACE(g.kv());
     std::mt19937 random(6);
     AttentionCall call(g, 0.2f, GetParam());
@@ -254,7 +261,7 @@ TEST_P(Attention, AWindowLooksNoFurtherBack) {
     std::vector<float> query = randomVector(querySize, random);
     for (int position : {0, 15, 99, 100, 511, 600, 1130}) {
       Cache cache(g, 1, 1200, random);
-      int lowest = std::max(0, position - window + 1);
+      int lowest = std::max(0, position - g.window + 1);
       cache.fill(0, position + 1, random, 1, lowest);
       std::vector<float> result = call.run(cache, {{0, position}}, query);
       expectNear(result.data(), call.reference(cache, {0, position}, query.data()), 2e-5,
@@ -265,11 +272,12 @@ TEST_P(Attention, AWindowLooksNoFurtherBack) {
 
 TEST_P(Attention, SoftCapsBoundTheScores) {
   std::vector<int> lengths = {1, 17, 64, 600};
-  compareWithReference({4, 2, 64, 64, true}, GetParam(), lengths, {.softCap = 0.5f});
-  compareWithReference({3, 1, 20, 12, false}, GetParam(), lengths, {.softCap = 50});
-  compareWithReference({4, 2, 32, 32, true, 100}, GetParam(), lengths, {.softCap = 1});
+  compareWithReference({4, 2, 64, 64, f16}, GetParam(), lengths, {.softCap = 0.5f});
+  compareWithReference({3, 1, 20, 12, f32}, GetParam(), lengths, {.softCap = 50});
+  compareWithReference({4, 2, 20, 12, q8}, GetParam(), lengths, {.softCap = 1});
+  compareWithReference({4, 2, 32, 32, f16, 100}, GetParam(), lengths, {.softCap = 1});
   // Scores far beyond the cap: exp's range must not be left.
-  Geometry g{2, 1, 32, 32, true};
+  Geometry g{2, 1, 32, 32, f16};
   std::mt19937 random(8);
   AttentionCall call(g, 1000, GetParam(), {.softCap = 30});
   ASSERT_TRUE(call.kernel.ready);
@@ -283,14 +291,15 @@ TEST_P(Attention, SoftCapsBoundTheScores) {
 // Head counts that are powers of two and that are not; distances beyond an attention block.
 TEST_P(Attention, AlibiFavoursNearPositions) {
   std::vector<int> lengths = {1, 17, 64, 600, 1300};
-  compareWithReference({8, 8, 16, 16, true}, GetParam(), lengths, {.alibi = 8});
-  compareWithReference({6, 6, 20, 20, false}, GetParam(), lengths, {.alibi = 8});
-  compareWithReference({12, 4, 32, 32, true}, GetParam(), lengths, {.alibi = 4});
+  compareWithReference({8, 8, 16, 16, f16}, GetParam(), lengths, {.alibi = 8});
+  compareWithReference({6, 6, 20, 20, f32}, GetParam(), lengths, {.alibi = 8});
+  compareWithReference({12, 4, 32, 32, f16}, GetParam(), lengths, {.alibi = 4});
+  compareWithReference({8, 8, 16, 16, q8}, GetParam(), lengths, {.alibi = 8});
 }
 
 TEST_P(Attention, ScoresOfTenThousandAreStable) {
-  for (bool half : {true, false}) {
-    Geometry g{4, 2, 64, 64, half};
+  for (CacheElement element : {f16, f32, q8}) {
+    Geometry g{4, 2, 64, 64, element};
     std::mt19937 random(4);
     AttentionCall call(g, 1, GetParam());
     ASSERT_TRUE(call.kernel.ready);
@@ -302,9 +311,11 @@ TEST_P(Attention, ScoresOfTenThousandAreStable) {
     expectNear(result.data(), call.reference(cache, {0, 899}, query.data()), 2e-2, "large scores");
     // All scores equal and enormous: the mean of the values.
     for (int p = 0; p < 900; ++p)
-      for (int h = 0; h < 2; ++h)
-        for (int d = 0; d < 64; ++d)
-          cache.set(cache.keys, cache.keyIndex(0, p, h, d), d == 0 ? -10000 : 0);
+      for (int h = 0; h < 2; ++h) {
+        std::vector<float> key(64);
+        key[0] = -10000;
+        cache.setKey(0, p, h, key);
+      }
     std::fill(query.begin(), query.end(), 1.0f);
     result = call.run(cache, {{0, 899}}, query);
     expectNear(result.data(), call.reference(cache, {0, 899}, query.data()), 2e-5, "equal scores");
@@ -314,18 +325,23 @@ TEST_P(Attention, ScoresOfTenThousandAreStable) {
 // A NaN in one visible value makes its heads' results NaN, with a soft cap too; heads that do not
 // see it, and rows before it, are numbers.
 TEST_P(Attention, NaNOfAValueStaysNaN) {
-  for (float softCap : {0.0f, 30.0f}) {
-    Geometry g{4, 2, 32, 32, true};
+  for (auto [element, softCap] :
+       {std::pair(f16, 0.0f), std::pair(f16, 30.0f), std::pair(q8, 0.0f), std::pair(q8, 30.0f)}) {
+    Geometry g{4, 2, 32, 32, element};
     AttentionCall call(g, 0.2f, GetParam(), {.softCap = softCap});
     ASSERT_TRUE(call.kernel.ready);
     for (int position : {0, 37, 530}) {
-      SCOPED_TRACE("soft cap " + std::to_string(softCap) + ", position " +
+      SCOPED_TRACE(g.kv() + ", soft cap " + std::to_string(softCap) + ", position " +
                    std::to_string(position));
       std::mt19937 random(12);
       Cache cache(g, 1, 560, random);
       cache.fill(0, 560, random);
-      for (int i = 0; i < g.valueSize; ++i)
-        cache.set(cache.values, cache.valueIndex(0, position, 1, i), NAN);
+      std::vector<float> value = cache.value(0, position, 1);
+      if (element == q8) // the scale makes a NaN of all
+        value[5] = NAN;
+      else
+        std::fill(value.begin(), value.end(), NAN);
+      cache.setValue(0, position, 1, value);
       std::vector<float> query = randomVector(size_t(g.heads) * g.headSize, random);
       std::vector<float> result = call.run(cache, {{0, 550}}, query);
       for (int i = 0; i < g.heads * g.valueSize; ++i)

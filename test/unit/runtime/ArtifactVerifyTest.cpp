@@ -88,7 +88,12 @@ static const Case cases[] = {
     {"OutputShape", invalid, "logits",
      [](auto &t) { t.table.functions[0]->outputs[0]->shape[1]->constant = 7; }},
     {"KvType", unsupported, "element type",
-     [](auto &t) { t.table.kv_caches[0]->type = fb::ElementType::i8; }},
+     [](auto &t) { t.table.kv_caches[0]->type = fb::ElementType::u8; }},
+    {"KvWithoutRoomForScales", invalid, "KV cache 0",
+     [](auto &t) {
+       t.table.kv_caches[0]->type = fb::ElementType::i8;
+       t.table.kv_caches[0]->head_size = t.table.kv_caches[0]->value_size = TOY_WIDTH * 4;
+     }},
     {"KvBlockBytes", invalid, "KV cache 0",
      [](auto &t) { t.table.kv_caches[0]->key_block_bytes += 64; }},
     {"KvOverflow", invalid, "KV cache 0",

@@ -106,6 +106,43 @@ TEST_F(SlotState, HasNothingOfEarlierContents) {
 /// Where parts of the header lie; see SlotState.cpp.
 constexpr size_t headerSize = 96, versionAt = 8, codeDigestAt = 48, lengthAt = 80;
 
+/// Whether a cell's bytes of a saved cache of codes (schema/tern.fbs, KvCache) belong to a position
+/// behind `used`. One head, `size` codes and two bytes of scale a position.
+static bool isBehind(size_t byte, bool isKey, size_t size, size_t used) {
+  const size_t positions = isKey ? 16 : 64, tile = positions * (size + 2);
+  const size_t inTile = byte % tile, codes = positions * size;
+  const size_t position = inTile >= codes ? (inTile - codes) / 2
+                          : isKey         ? inTile % 16
+                                          : inTile / size;
+  return byte / tile * positions + position >= used;
+}
+
+// The toy's kernels write numbers over the cells, which is as good as codes here.
+TEST_F(SlotState, BehindTheLengthCodesAndScalesAreZero) {
+  ToyArtifact codes;
+  constexpr uint32_t size = TOY_WIDTH * sizeof(float) - 2;
+  codes.table.kv_caches[0]->type = tern::fb::ElementType::i8;
+  codes.table.kv_caches[0]->head_size = codes.table.kv_caches[0]->value_size = size;
+  LoadedModel ofCodes(codes.write());
+  ASSERT_NE(ofCodes.handle, nullptr) << ofCodes.error.message;
+  ToySession session(ofCodes.handle, 1, 64);
+  evaluate(session.handle, 0, someTokens(64));
+  const std::vector<uint8_t> full = save(session.handle, 0);
+  constexpr size_t header = headerSize, block = size_t(64) * (size + 2), digest = 32;
+  ASSERT_EQ(full.size(), header + 64 * 4 + 2 * block + digest);
+  for (uint32_t length : {63, 50, 48, 17, 16, 1}) {
+    ASSERT_EQ(tern_slot_truncate(session.handle, 0, length, &error), TERN_OK) << error.message;
+    const std::vector<uint8_t> saved = save(session.handle, 0);
+    ASSERT_EQ(saved.size(), header + length * 4 + 2 * block + digest);
+    for (size_t at = 0; at < 2 * block; ++at) {
+      const uint8_t before = full[header + 64 * 4 + at];
+      const bool behind = isBehind(at % block, at < block, size, length);
+      ASSERT_EQ(saved[header + length * 4 + at], behind ? 0 : before)
+          << "length " << length << ", byte " << at;
+    }
+  }
+}
+
 TEST_F(SlotState, EveryDamagedByteIsFound) {
   ToySession session(model.handle, 2);
   evaluate(session.handle, 0, someTokens(20));

@@ -83,6 +83,14 @@ func.func @f() {
 }
 
 // -----
+// expected-error@+1 {{element must be f16, f32 or i8, got 'bf16'}}
+tern.kv_cache @kv : !tern.kv<heads = 2, head_size = 16, value_size = 16, window = 0, element = bf16>
+
+// -----
+// expected-error@+1 {{heads, head_size and value_size must be above 0}}
+tern.kv_cache @kv : !tern.kv<heads = 2, head_size = 0, value_size = 16, window = 0, element = f16>
+
+// -----
 tern.kv_cache @kv : !tern.kv<heads = 2, head_size = 16, value_size = 16, window = 0, element = f16>
 func.func @f() {
   // expected-error@+1 {{element = f32>' differs from the cache's '!tern.kv<heads = 2, head_size = 16, value_size = 16, window = 0, element = f16>'}}

@@ -32,6 +32,8 @@ tern.weight @both : tensor<128x64xf32, #tern.enc<f16>> from #tern.parts<concat, 
 tern.weight @pair : tensor<2x64x64xf32, #tern.enc<f16>> from #tern.parts<stack, [@f16, @f16]>
 // CHECK: tern.weight @norm : tensor<64xf32>
 tern.weight @norm : tensor<64xf32> from #tern.file<index = 0, offset = 0, size = 256, format = "f32">
+// CHECK: tern.kv_cache @codes : !tern.kv<heads = 2, head_size = 16, value_size = 32, window = 0, element = i8>
+tern.kv_cache @codes : !tern.kv<heads = 2, head_size = 16, value_size = 32, window = 0, element = i8>
 // CHECK: tern.kv_cache @kv : !tern.kv<heads = 2, head_size = 16, value_size = 32, window = 512, element = f16>
 tern.kv_cache @kv : !tern.kv<heads = 2, head_size = 16, value_size = 32, window = 512, element = f16>
 
