@@ -28,7 +28,7 @@ inline constexpr uint64_t maxCacheElements = uint64_t(1) << 31;
 inline constexpr uint32_t blocksPerAttentionStep = 8;
 
 /// Bytes of an element of a KV cache; 0 for a type that no cache has.
-constexpr uint64_t kvElementSize(const fb::KvCache &cache) {
+inline uint64_t kvElementSize(const fb::KvCache &cache) {
   switch (cache.type()) {
   case fb::ElementType::i8:
     return 1;
@@ -42,7 +42,7 @@ constexpr uint64_t kvElementSize(const fb::KvCache &cache) {
 }
 
 /// Bytes of the scale that codes have beside them for each position and head; 0 for floats.
-constexpr uint64_t kvScaleSize(const fb::KvCache &cache) {
+inline uint64_t kvScaleSize(const fb::KvCache &cache) {
   return cache.type() == fb::ElementType::i8 ? 2 : 0;
 }
 

@@ -56,7 +56,8 @@ void measure(const Geometry &g, const std::string &target) {
   TestKernel kernel(kernelText(g), target);
   if (!kernel.ready)
     return;
-  size_t slotBytes = size_t(positions) * g.keyHeads * (g.headSize + g.valueSize) * (g.half ? 2 : 4);
+  int elementBytes = g.element == q8 ? 1 : g.element == f16 ? 2 : 4;
+  size_t slotBytes = size_t(positions) * g.keyHeads * (g.headSize + g.valueSize) * elementBytes;
   int slots = std::max(2, int((size_t(192) << 20) / slotBytes));
   std::mt19937 random(1);
   Cache cache(g, slots, positions, random);
@@ -97,7 +98,10 @@ void measure(const Geometry &g, const std::string &target) {
   double operations = 2.0 * rows * (positions - rows / 2.0) * g.heads * (g.headSize + g.valueSize);
   printf("%-18s %2d heads on %2d, size %3d, %s: decode %5.1f GB/s (plain read %5.1f), "
          "position 0 %6.2f us, prefill %5.1f GFLOP/s\n",
-         target.c_str(), g.heads, g.keyHeads, g.headSize, g.half ? "f16" : "f32",
+         target.c_str(), g.heads, g.keyHeads, g.headSize,
+         g.element == q8    ? "q8"
+         : g.element == f16 ? "f16"
+                            : "f32",
          double(slotBytes) * slots / median(decode) * 1e-9, read * 1e-9, median(near) * 1e4,
          operations / median(prefill) * 1e-9);
 }
@@ -108,13 +112,13 @@ int main(int argc, char **argv) {
   for (const std::string &target : runnableTargets()) {
     if (argc > 1 && target != argv[1])
       continue;
-    for (bool half : {true, false})
-      for (Geometry g : {Geometry{32, 8, 64, 64, half},
-                         {32, 8, 128, 128, half},
-                         {32, 4, 64, 64, half},
-                         {9, 3, 64, 64, half},
-                         {14, 2, 64, 64, half},
-                         {16, 16, 64, 64, half}})
+    for (CacheElement element : {f16, f32, q8})
+      for (Geometry g : {Geometry{32, 8, 64, 64, element},
+                         {32, 8, 128, 128, element},
+                         {32, 4, 64, 64, element},
+                         {9, 3, 64, 64, element},
+                         {14, 2, 64, 64, element},
+                         {16, 16, 64, 64, element}})
         measure(g, target);
   }
 }
