@@ -64,8 +64,8 @@ double EncodingDesc::bitsPerWeight() const {
   if (isFloat())
     return codeBits();
   double scales = minimum ? 2 : 1;
-  double bits = codes == CodeKind::TernaryB3 ? 8.0 * ((groupSize + 19) / 20 * 4) / groupSize
-                                             : double(codeBits());
+  unsigned base3Bytes = (groupSize + 19) / 20 * 4; // 20 codes in a line of 4 bytes
+  double bits = codes == CodeKind::TernaryB3 ? 8.0 * base3Bytes / groupSize : double(codeBits());
   bits += scales * scaleBits() / groupSize;
   return hasSuper() ? bits + scales * facts(superScale).bits / superSize : bits;
 }

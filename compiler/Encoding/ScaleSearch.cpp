@@ -81,7 +81,8 @@ CodeSums codeSums(const Group &group, float inverse, float offset, float low, fl
 float rounded(ScaleType type, float scale) { return scaleFromBits(type, scaleToBits(type, scale)); }
 
 // Candidates as steps beyond the code range: the largest value lies at 1 + step / codes of it.
-constexpr float firstStep = -0.8f, lastStep = 3.6f, stepSize = 0.2f;
+constexpr unsigned candidates = 22;
+float stepOf(unsigned candidate) { return -0.8f + 0.2f * float(candidate); }
 
 void writeCodes(ArrayRef<float> values, FittedScale fit, float low, float high, int zero,
                 uint8_t *codes) {
@@ -113,7 +114,8 @@ FittedScale searchSymmetric(const EncodingDesc &encoding, ArrayRef<float> values
   };
   // An uneven range is tried both ways round.
   if (std::isfinite(peak) && peak != 0)
-    for (float step = firstStep; step < lastStep; step += stepSize) {
+    for (unsigned i = 0; i < candidates; ++i) {
+      float step = stepOf(i);
       consider((low - step) / peak);
       if (!evenRange)
         consider((-low + step) / peak);
@@ -149,7 +151,8 @@ FittedScale searchWithMinimum(const EncodingDesc &encoding, ArrayRef<float> valu
   };
   // What is clipped lies above, below, or half on each side.
   if (std::isfinite(range) && range > 0)
-    for (float step = firstStep; step < lastStep; step += stepSize) {
+    for (unsigned i = 0; i < candidates; ++i) {
+      float step = stepOf(i);
       float inverse = (high + step) / range, clipped = range - high / inverse;
       for (float share : {0.0f, 0.5f, 1.0f})
         consider(inverse, *least + share * clipped);
