@@ -59,8 +59,7 @@ void QuantizationReport::print(raw_ostream &out) const {
         << format("%6.2f %7.4f\n", weight.encoding.bitsPerWeight(), weight.error.relative());
     bits += weight.encoding.bitsPerWeight() * double(weight.elements);
     elements += weight.elements;
-    all.squaredError += weight.error.squaredError;
-    all.squaredValues += weight.error.squaredValues;
+    all += weight.error;
   }
   if (count)
     out << count << " weights re-encoded: " << format("%.2f", bits / double(elements))
@@ -77,8 +76,7 @@ std::string QuantizationReport::ternaryWarning() const {
     if (!ternary || weight.error.relative() <= roundingOfScales)
       continue;
     ++count;
-    all.squaredError += weight.error.squaredError;
-    all.squaredValues += weight.error.squaredValues;
+    all += weight.error;
   }
   if (count == 0)
     return {};

@@ -227,6 +227,8 @@ struct RowCodes {
   }
 
 private:
+  std::vector<float> decoded; // of one group
+
   void copyCodes(const PackedMatrix &m, const SourceRows &source, const uint8_t *row,
                  EncodingError *error) {
     const BlockFormat &format = *source.format;
@@ -257,26 +259,28 @@ private:
     GroupScale &scale = scales[k / encoding.groupSize];
     decodeGroup(encoding, &codes[k], scale, values.data());
     scale = encodeGroup(encoding, GroupFit::Search, values.data(), &codes[k]);
-    if (!error)
-      return;
-    std::vector<float> encoded(encoding.groupSize);
-    decodeGroup(encoding, &codes[k], scale, encoded.data());
-    error->add(values.data(), encoded.data(), encoded.size());
+    if (error)
+      addError(encoding, values.data(), k, *error);
+  }
+
+  /// What the group from column k has lost of its values.
+  void addError(const EncodingDesc &encoding, const float *original, uint64_t k,
+                EncodingError &error) {
+    decoded.resize(encoding.groupSize);
+    decodeGroup(encoding, &codes[k], scales[k / encoding.groupSize], decoded.data());
+    error.add(original, decoded.data(), decoded.size());
   }
 
   void encodeValues(const PackedMatrix &m, const SourceRows &source, const uint8_t *row,
                     EncodingError *error) {
     values.resize(m.k);
     decodeRow(*source.format, row, m.k, values.data(), source.tensorScale);
-    std::vector<float> encoded(m.encoding.groupSize);
     for (uint64_t k = 0; k < m.k; k += m.encoding.groupSize) {
       GroupScale &scale = scales[k / m.encoding.groupSize];
       scale = encodeGroup(m.encoding, GroupFit::Search, &values[k], &codes[k],
                           source.importance ? source.importance + k : nullptr);
-      if (!error)
-        continue;
-      decodeGroup(m.encoding, &codes[k], scale, encoded.data());
-      error->add(&values[k], encoded.data(), encoded.size());
+      if (error)
+        addError(m.encoding, &values[k], k, *error);
     }
   }
 };

@@ -27,6 +27,10 @@ struct SourceRows {
 struct EncodingError {
   double squaredError = 0, squaredValues = 0;
   void add(const float *values, const float *encoded, uint64_t count);
+  void operator+=(const EncodingError &other) {
+    squaredError += other.squaredError;
+    squaredValues += other.squaredValues;
+  }
   /// |encoded - values| / |values|, the Frobenius norms; 0 for nothing but zeros.
   double relative() const;
 };

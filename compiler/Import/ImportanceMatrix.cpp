@@ -68,14 +68,14 @@ Expected<ImportanceMatrix> ImportanceMatrix::open(StringRef path) {
     return createStringError(message);
   ArrayRef<uint8_t> bytes(file.bytes().data(), file.bytes().size());
   bool isGGUF = bytes.size() >= 4 && memcmp(bytes.data(), "GGUF", 4) == 0;
-  if (Error error = isGGUF ? result.readGGUF(result.path) : result.readBinary(path, bytes))
+  if (Error error = isGGUF ? result.readGGUF() : result.readBinary(bytes))
     return error;
   if (result.entries.empty())
     return createStringError(path + ": an importance matrix without entries");
   return result;
 }
 
-Error ImportanceMatrix::readGGUF(const std::string &path) {
+Error ImportanceMatrix::readGGUF() {
   std::string message;
   std::unique_ptr<gguf::File> file = gguf::File::open(path, message);
   if (!file)
@@ -110,7 +110,7 @@ Error ImportanceMatrix::readGGUF(const std::string &path) {
   return Error::success();
 }
 
-Error ImportanceMatrix::readBinary(StringRef path, ArrayRef<uint8_t> bytes) {
+Error ImportanceMatrix::readBinary(ArrayRef<uint8_t> bytes) {
   ByteReader reader(bytes);
   auto damaged = [&] {
     return createStringError(path + ": not an importance matrix, or a damaged one");

@@ -25,8 +25,8 @@ public:
   size_t size() const { return entries.size(); }
 
 private:
-  llvm::Error readGGUF(const std::string &path);
-  llvm::Error readBinary(llvm::StringRef path, llvm::ArrayRef<uint8_t> bytes);
+  llvm::Error readGGUF();
+  llvm::Error readBinary(llvm::ArrayRef<uint8_t> bytes);
   llvm::Error add(llvm::StringRef name, std::vector<float> means);
 
   std::string path;

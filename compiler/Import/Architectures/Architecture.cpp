@@ -28,7 +28,7 @@ static constexpr Architecture architectures[] = {
     {"llama", Rms, Adjacent, H::SlidingWindow, H::None, buildLlama},
     {"olmo2", Rms, Halves, H::SlidingWindow | H::SlidingRopeBase, H::None, buildOlmo2},
     {"phi2", Layer, Halves, H::None, H::None, buildPhi2},
-    {"phi3", Rms, Halves, H::SlidingWindow | H::LongRope, H::None, buildPhi3},
+    {"phi3", Rms, Halves, H::SlidingWindow | H::LongRope, H::None, buildLlama},
     {"qwen2", Rms, Halves, H::None, H::None, buildQwen2},
     {"qwen3", Rms, Halves, H::None, H::None, buildQwen3},
     {"smollm3", Rms, Adjacent, H::None, H::None, buildSmolLM3},

@@ -53,11 +53,13 @@ void buildGPTJ(GraphBuilder &graph);
 void buildGemma(GraphBuilder &graph);
 void buildGemma2(GraphBuilder &graph);
 void buildGemma3(GraphBuilder &graph);
+/// What Gemma 2 and 3 multiply scores with: the 27B models, known by their number of layers, take
+/// another size than that of their heads.
+double gemmaQueryScale(const ModelConfig &config, unsigned layersOf27B);
 void buildGranite(GraphBuilder &graph);
 void buildLlama(GraphBuilder &graph);
 void buildOlmo2(GraphBuilder &graph);
 void buildPhi2(GraphBuilder &graph);
-void buildPhi3(GraphBuilder &graph);
 void buildQwen2(GraphBuilder &graph);
 void buildQwen3(GraphBuilder &graph);
 void buildSmolLM3(GraphBuilder &graph);

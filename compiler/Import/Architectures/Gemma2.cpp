@@ -7,16 +7,19 @@ using namespace mlir;
 
 namespace tern {
 
-void buildGemma2(GraphBuilder &graph) {
-  const ModelConfig &config = graph.config();
-  // The 27B model's queries are scaled by another size than its heads'; GGUF has no key for it.
-  constexpr unsigned layersOf27B = 46;
+// GGUF has no key for the 27B models' size, so they are known by their number of layers.
+double gemmaQueryScale(const ModelConfig &config, unsigned layersOf27B) {
   double size = config.layers == layersOf27B ? double(config.hidden) / double(config.heads[0])
                                              : double(config.keySize);
+  return 1 / std::sqrt(size);
+}
+
+void buildGemma2(GraphBuilder &graph) {
+  const ModelConfig &config = graph.config();
+  double scale = gemmaQueryScale(config, /*layersOf27B=*/46);
   Value x = graph.embed(std::sqrt(double(config.hidden)));
   for (unsigned layer = 0; layer < config.layers; ++layer) {
-    AttentionOptions options{.window = graph.windowOf(layer, /*period=*/2),
-                             .scale = 1 / std::sqrt(size)};
+    AttentionOptions options{.window = graph.windowOf(layer, /*period=*/2), .scale = scale};
     Value attention = graph.selfAttention(graph.norm(x, layer, "attn_norm"), layer, options);
     x = graph.add(x, graph.norm(attention, layer, "post_attention_norm"));
     Value inner = graph.gatedFeedForward(graph.norm(x, layer, "ffn_norm"), layer,

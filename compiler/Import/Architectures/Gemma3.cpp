@@ -9,13 +9,10 @@ namespace tern {
 
 void buildGemma3(GraphBuilder &graph) {
   const ModelConfig &config = graph.config();
-  // The 27B model's queries are scaled by another size than its heads'; GGUF has no key for it.
-  constexpr unsigned layersOf27B = 62;
-  double size = config.layers == layersOf27B ? double(config.hidden) / double(config.heads[0])
-                                             : double(config.keySize);
+  double scale = gemmaQueryScale(config, /*layersOf27B=*/62);
   Value x = graph.embed(std::sqrt(double(config.hidden)));
   for (unsigned layer = 0; layer < config.layers; ++layer) {
-    AttentionOptions options{.queryKeyNorm = QueryKeyNorm::Head, .scale = 1 / std::sqrt(size)};
+    AttentionOptions options{.queryKeyNorm = QueryKeyNorm::Head, .scale = scale};
     if (graph.slides(layer, /*period=*/6)) {
       options.window = config.window;
       options.ownRopeBase = config.slidingRopeBase.value_or(10000);
