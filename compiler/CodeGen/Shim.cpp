@@ -77,7 +77,7 @@ Error ShimBuilder::checkVariant(const KernelVariant &variant, const Function &fu
 Error ShimBuilder::checkVariants() const {
   if (kernel.variants.empty() || kernel.variants.size() != functions.size())
     return createStringError("no variants");
-  int64_t next = 1;
+  int64_t next = kernel.runsAllVariants ? int64_t(INT32_MAX) + 1 : 1;
   for (auto [variant, function] : zip(kernel.variants, functions)) {
     if (Error error = checkVariant(variant, *function))
       return error;
@@ -162,7 +162,6 @@ void ShimBuilder::emitVariant(const KernelVariant &variant, Function *halide) {
                             : affine(parameter.scalar, i32));
   // Without asserts and bounds queries a Halide function always returns 0.
   builder.CreateCall(halide, arguments);
-  builder.CreateRetVoid();
 }
 
 Error ShimBuilder::build() {
@@ -193,6 +192,12 @@ Error ShimBuilder::build() {
   values.wanted = loadInteger(TERN_INT_WANTED);
   values.blocksPerSlot = loadInteger(TERN_INT_BLOCKS_PER_SLOT);
 
+  if (kernel.runsAllVariants) {
+    for (auto [i, variant] : enumerate(kernel.variants))
+      emitVariant(variant, functions[i]);
+    builder.CreateRetVoid();
+    return Error::success();
+  }
   for (auto [i, variant] : enumerate(kernel.variants)) {
     BasicBlock *next = done;
     bool unconditional = variant.rows == DimSymbol::None || i + 1 == kernel.variants.size();
@@ -207,6 +212,7 @@ Error ShimBuilder::build() {
       builder.SetInsertPoint(chosen);
     }
     emitVariant(variant, functions[i]);
+    builder.CreateRetVoid();
     if (unconditional)
       break;
     builder.SetInsertPoint(next);

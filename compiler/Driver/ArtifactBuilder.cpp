@@ -146,11 +146,11 @@ llvm::Expected<uint32_t> ArtifactBuilder::tensorIndex(WeightOp weight) {
   if (auto *matrix = std::get_if<MatrixSource>(&*source); matrix && importance)
     if (llvm::Error error = weigh(*matrix))
       return error;
-  StringRef unitName = unitOf(weight.getSymName());
+  std::string unitName = unitOf(weight.getSymName());
   auto [unit, isNewUnit] = units.try_emplace(unitName, model.table.units.size());
   if (isNewUnit) {
     auto unitRecord = std::make_unique<fb::WeightUnitT>();
-    unitRecord->name = unitName.str();
+    unitRecord->name = unitName;
     model.table.units.push_back(std::move(unitRecord));
   }
   record->unit = unit->second;
@@ -162,18 +162,33 @@ llvm::Expected<uint32_t> ArtifactBuilder::tensorIndex(WeightOp weight) {
 llvm::Error ArtifactBuilder::weigh(MatrixSource &matrix) {
   if (!isSearched(matrix.encoding))
     return llvm::Error::success();
-  for (std::vector<FileRows> &part : matrix.parts)
+  for (std::vector<FileRows> &part : matrix.parts) {
+    std::vector<FileRows> weighedPart;
     for (FileRows &piece : part) {
       ArrayRef<float> columns = importance->find(piece.weight);
-      if (columns.empty() || holdsExactly(matrix.encoding, *piece.format))
+      if (columns.empty() || holdsExactly(matrix.encoding, *piece.format)) {
+        weighedPart.push_back(piece);
         continue;
-      if (columns.size() != piece.columns)
+      }
+      // Experts have columns of their own, one expert after the other.
+      size_t experts = columns.size() / piece.columns;
+      bool ofExperts = StringRef(piece.weight).contains("_exps.");
+      if (columns.size() % piece.columns != 0 || experts < 1 || (experts > 1 && !ofExperts) ||
+          piece.rows % experts != 0)
         return llvm::createStringError("the importance matrix has " + Twine(columns.size()) +
                                        " columns for weight '" + piece.weight + "' with rows of " +
                                        Twine(piece.columns) + ": it belongs to another model");
-      piece.importance = columns.data();
+      FileRows rows = piece;
+      rows.rows = piece.rows / experts;
+      for (size_t expert = 0; expert < experts; ++expert) {
+        rows.offset = piece.offset + expert * rows.rows * rows.format->rowBytes(rows.columns);
+        rows.importance = columns.data() + expert * piece.columns;
+        weighedPart.push_back(rows);
+      }
       ++weighed;
     }
+    part = std::move(weighedPart);
+  }
   return llvm::Error::success();
 }
 
@@ -259,6 +274,7 @@ llvm::Error ArtifactBuilder::addVariant(ModuleOp module, const TargetInfo &targe
       argumentRecord->access = accessOf(argument.access);
       argumentRecord->space_hint = spaceOf(argument.component.space);
       argumentRecord->extent = std::make_unique<fb::Extent>(extentOf(argument.component.bytes));
+      argumentRecord->bytes_per_token = argument.bytesPerRow;
       record->arguments.push_back(std::move(argumentRecord));
     }
     variant->kernels.push_back(std::move(record));

@@ -1,6 +1,6 @@
 #include "compiler/Driver/QuantizationReport.h"
 
-#include "llvm/ADT/StringSet.h"
+#include "llvm/ADT/StringMap.h"
 #include "llvm/Support/Format.h"
 #include <algorithm>
 #include <cmath>
@@ -10,7 +10,7 @@ using namespace llvm;
 namespace tern {
 
 QuantizationReport::QuantizationReport(const ArtifactModel &model) {
-  StringSet<> seen;
+  StringMap<std::pair<const MatrixSource *, size_t>> seen; // and where it stands in `weights`
   for (auto [source, errors] : zip_equal(model.sources, model.errors)) {
     auto *matrix = std::get_if<MatrixSource>(&source);
     if (!matrix)
@@ -19,9 +19,17 @@ QuantizationReport::QuantizationReport(const ArtifactModel &model) {
     for (const std::vector<FileRows> &part : matrix->parts)
       for (const FileRows &piece : part) {
         const EncodingError &error = errors[index++];
-        if (!seen.insert(piece.weight).second)
-          continue;
         bool reencoded = !holdsExactly(matrix->encoding, *piece.format) || error.squaredError != 0;
+        auto [entry, isNew] = seen.try_emplace(piece.weight, matrix, weights.size());
+        if (!isNew) {
+          auto [first, at] = entry->second;
+          if (first != matrix) // in another target's layout
+            continue;
+          weights[at].elements += piece.rows * piece.columns; // another expert
+          weights[at].reencoded |= reencoded;
+          weights[at].error += error;
+          continue;
+        }
         weights.push_back({piece.weight, piece.format->name.str(), matrix->encoding,
                            piece.rows * piece.columns, reencoded, error});
       }

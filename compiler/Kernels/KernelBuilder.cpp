@@ -1,6 +1,7 @@
 // Arguments and results of a kernel as Halide inputs and outputs; dispatch over its ops.
 #include "compiler/Kernels/KernelBuilder.h"
 
+#include "compiler/Kernels/ExpertRows.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -39,23 +40,25 @@ Expr KernelBuilder::symbolParam(DimSymbol symbol) {
 }
 
 Expr KernelBuilder::rowsOf(Value value) {
-  DimSymbol symbol = dimSymbolOf(value);
-  if (symbol == DimSymbol::None)
+  RowCount rows = rowCountOf(value);
+  if (rows.isStatic())
     return int(cast<RankedTensorType>(value.getType()).getDimSize(0));
-  return range.single() ? Expr(1) : symbolParam(symbol);
+  bool single = range.single() && !range.ofExperts;
+  return (single ? Expr(1) : symbolParam(rows.symbol)) * int(rows.times);
 }
 
 Affine KernelBuilder::rowsBinding(Value value) const {
+  RowCount count = rowCountOf(value);
   Affine rows;
-  switch (dimSymbolOf(value)) {
+  switch (count.symbol) {
   case DimSymbol::None:
     rows.constant = cast<RankedTensorType>(value.getType()).getDimSize(0);
     break;
   case DimSymbol::Tokens:
-    rows.perToken = 1;
+    rows.perToken = count.times;
     break;
   case DimSymbol::Wanted:
-    rows.perWanted = 1;
+    rows.perWanted = count.times;
     break;
   }
   return rows;
@@ -221,6 +224,40 @@ void KernelBuilder::bindActivation(BlockArgument argument, ActivationAttr activa
   set(argument, value);
 }
 
+void KernelBuilder::bindExpertRows(BlockArgument argument, ExpertRowsAttr experts) {
+  ExpertRowsLayout layout(experts.getExperts(), experts.getUsed());
+  Affine size = fixed(layout.head());
+  size.perToken = int64_t(ExpertRowsLayout::units) * experts.getUsed();
+  Halide::ImageParam lists = addInput(argumentOf(false, argument.getArgNumber(), 0),
+                                      Halide::Int(32), {{fixed(0), size, fixed(1)}});
+  unsigned index = 0;
+  while (ExpertRowsLayout::blockOf[index] != range.block)
+    ++index;
+  Expr pairs = symbolParam(DimSymbol::Tokens) * int(experts.getUsed());
+  Expr pairsAt = layout.head() + pairs * ExpertRowsLayout::pairsAt[index];
+  Expr expertsAt = layout.head() + pairs * ExpertRowsLayout::expertsAt[index];
+  auto below = [](const Expr &value, const Expr &bound) {
+    return Halide::unsafe_promise_clamped(value, 0, bound - 1);
+  };
+  // A load of the buffer itself: the bounds of a loop may not be a Func, as which it is wrapped.
+  Expr items = Halide::Internal::Call::make(lists.parameter(), {int(index)});
+  set(argument, ExpertValue{experts, items,
+                            [=](const Expr &row) { return below(lists(pairsAt + row), pairs); },
+                            [=, count = int(experts.getExperts())](const Expr &item) {
+                              return below(lists(expertsAt + item), count);
+                            }});
+}
+
+void KernelBuilder::bindIntRows(BlockArgument argument) {
+  auto type = cast<RankedTensorType>(argument.getType());
+  int64_t stride = llvm::alignTo(uint64_t(type.getShape().back()), rowPadding);
+  Halide::ImageParam image =
+      addInput(argumentOf(false, argument.getArgNumber(), 0), Halide::Int(32),
+               {dimension(stride, 1), {fixed(0), rowsBinding(argument), fixed(stride)}});
+  set(argument,
+      IntRowsValue{type, [image](const Point &p) -> Expr { return image(p.element(), p.row); }});
+}
+
 llvm::Error KernelBuilder::bindArgument(BlockArgument argument) {
   unsigned number = argument.getArgNumber();
   if (auto kv = dyn_cast<KvType>(argument.getType())) {
@@ -237,7 +274,15 @@ llvm::Error KernelBuilder::bindArgument(BlockArgument argument) {
     bindActivation(argument, activation);
     return llvm::Error::success();
   }
+  if (auto experts = dyn_cast_if_present<ExpertRowsAttr>(type.getEncoding())) {
+    bindExpertRows(argument, experts);
+    return llvm::Error::success();
+  }
   unsigned index = argumentOf(false, number, 0), rank = type.getRank();
+  if (type.getElementType().isInteger(32) && rank == 2) {
+    bindIntRows(argument);
+    return llvm::Error::success();
+  }
   if (type.getElementType().isInteger(32) && rank == 1) {
     Halide::ImageParam image =
         addInput(index, Halide::Int(32), {{fixed(0), rowsBinding(argument), fixed(1)}});
@@ -248,8 +293,8 @@ llvm::Error KernelBuilder::bindArgument(BlockArgument argument) {
     std::string text;
     llvm::raw_string_ostream(text) << type;
     return llvm::createStringError("argument " + llvm::Twine(number) + " has type " + text +
-                                   "; kernels take f32 of rank 1 to 3, i32 of rank 1, activations, "
-                                   "weights and caches");
+                                   "; kernels take f32 of rank 1 to 3, i32 of rank 1 and 2, "
+                                   "activations, weights, lists of experts and caches");
   }
   // Tables are plain row-major; everything else has padded rows.
   bool table = rank == 3 && !type.isDynamicDim(0);
@@ -275,12 +320,21 @@ llvm::Error KernelBuilder::bindArgument(BlockArgument argument) {
 
 //===-- Results -------------------------------------------------------------------------------===//
 
-// A kernel with a linear layer has one task per tile of outputs, any other one per row.
+// A kernel with a linear layer has one task per tile of outputs, any other one per row. The rows of
+// experts go where their pairs are.
 void KernelBuilder::defineFloatResult(unsigned number, Value value) {
   const FloatValue &result = get<FloatValue>(value);
   int64_t stride = llvm::alignTo(uint64_t(result.size()), rowPadding);
   Func out("out" + std::to_string(number));
-  out(lane, tile, row) = result.at({lane, tile, row});
+  if (kernelStages.expertItems.defined()) {
+    Halide::RDom r(0, range.block, 0, kernelStages.expertItems, "ofItem");
+    Expr itemRow = r.y * range.block + r.x;
+    out(lane, tile, row) = Halide::undef<float>();
+    out(lane, tile, kernelStages.expertPair(itemRow)) = result.at({lane, tile, itemRow});
+    kernelStages.itemRows = r;
+  } else {
+    out(lane, tile, row) = result.at({lane, tile, row});
+  }
   bool byTile = !kernelStages.linear.empty();
   Affine first{0, 0, 0, 1, 0}, taskExtent{0, 0, 0, -1, 1};
   DimensionBinding tiles = dimension(result.tiles(), rowPadding);
@@ -293,6 +347,20 @@ void KernelBuilder::defineFloatResult(unsigned number, Value value) {
             {{0, int(rowPadding)},
              byTile ? tasksRange : OutputBounds{0, int(result.tiles())},
              byTile ? OutputBounds{0, rowsOf(value)} : tasksRange});
+  kernelStages.outputs.push_back({out, int(rowPadding)});
+}
+
+void KernelBuilder::defineIntRowsResult(unsigned number, Value value) {
+  const IntRowsValue &result = get<IntRowsValue>(value);
+  int64_t stride = llvm::alignTo(uint64_t(result.type.getShape().back()), rowPadding);
+  Func out("out" + std::to_string(number));
+  out(lane, tile, row) = result.at({lane, tile, row});
+  int64_t tiles = stride / int64_t(rowPadding);
+  addOutput(out, argumentOf(true, number, 0),
+            {dimension(rowPadding, 1),
+             dimension(tiles, rowPadding),
+             {Affine{0, 0, 0, 1, 0}, Affine{0, 0, 0, -1, 1}, fixed(stride)}},
+            {{0, int(rowPadding)}, {0, int(tiles)}, {firstTask, taskCount}});
   kernelStages.outputs.push_back({out, int(rowPadding)});
 }
 
@@ -340,10 +408,14 @@ llvm::Error KernelBuilder::defineResult(unsigned number, Value value) {
     defineActivationResult(number, value);
     return llvm::Error::success();
   }
+  if (std::holds_alternative<IntRowsValue>(result)) {
+    defineIntRowsResult(number, value);
+    return llvm::Error::success();
+  }
   if (!std::holds_alternative<FloatValue>(result) || get<FloatValue>(value).parts() != 1)
     return llvm::createStringError(
         "result " + llvm::Twine(number) +
-        " cannot cross a kernel boundary: expected rows of f32 or #tern.act");
+        " cannot cross a kernel boundary: expected rows of f32 or i32, or #tern.act");
   defineFloatResult(number, value);
   return llvm::Error::success();
 }
@@ -354,6 +426,9 @@ llvm::Error KernelBuilder::buildOp(Operation &op) {
   return llvm::TypeSwitch<Operation *, llvm::Error>(&op)
       .Case([&](EmbedOp op) { return buildEmbed(*this, op); })
       .Case([&](LinearOp op) { return buildLinear(*this, op); })
+      .Case([&](RouteOp op) { return buildRoute(*this, op); })
+      .Case([&](ExpertRowsOp op) { return buildExpertRows(*this, op); })
+      .Case([&](CombineOp op) { return buildCombine(*this, op); })
       .Case([&](RmsNormOp op) { return buildRmsNorm(*this, op); })
       .Case([&](LayerNormOp op) { return buildLayerNorm(*this, op); })
       .Case([&](EncodeOp op) { return buildEncode(*this, op); })

@@ -6,6 +6,8 @@
 //   tiles of
 //                32 lanes, which is how they are padded and how vectors run
 //   IntValue     tensor<rows x i32>
+//   IntRowsValue tensor<rows x N x i32>
+//   ExpertValue  #tern.expert_rows: the rows of each expert
 //   ActValue     int8 codes, their scales and sums (#tern.act)
 //   WeightValue  a packed matrix (WeightLayout.h)
 //   KvValue      a cache's component arguments
@@ -54,6 +56,20 @@ struct IntValue {
   std::function<Halide::Expr(const Halide::Expr &row)> at;
 };
 
+struct IntRowsValue {
+  mlir::RankedTensorType type;
+  std::function<Halide::Expr(const Point &)> at;
+};
+
+/// The lists of one block size (ExpertRows.h), that of the variant. A linear layer of experts
+/// computes row `row` of item row / block: `row` numbers the rows of all items.
+struct ExpertValue {
+  ExpertRowsAttr type;
+  Halide::Expr items;
+  std::function<Halide::Expr(const Halide::Expr &row)> pair;
+  std::function<Halide::Expr(const Halide::Expr &item)> expert;
+};
+
 /// `sums` is empty when the type has none.
 struct ActValue {
   mlir::RankedTensorType type;
@@ -90,12 +106,15 @@ struct KvValue {
 /// A result whose builder has defined the kernel's output itself.
 struct StoredValue {};
 
-using KernelValue = std::variant<FloatValue, IntValue, ActValue, WeightValue, KvValue, StoredValue>;
+using KernelValue = std::variant<FloatValue, IntValue, IntRowsValue, ExpertValue, ActValue,
+                                 WeightValue, KvValue, StoredValue>;
 
 /// The row counts one variant serves, and how many rows it takes at a time.
 struct RowRange {
   int32_t min = 1, max = INT32_MAX;
   int32_t block = 1;
+  /// The variant takes those items of #tern.expert_rows that have `block` rows, whatever T is.
+  bool ofExperts = false;
   bool single() const { return max == 1; }
 };
 
@@ -154,8 +173,11 @@ private:
   llvm::Error bindArgument(mlir::BlockArgument argument);
   void bindWeight(mlir::BlockArgument argument, EncodingAttr encoding);
   void bindActivation(mlir::BlockArgument argument, ActivationAttr activation);
+  void bindExpertRows(mlir::BlockArgument argument, ExpertRowsAttr experts);
+  void bindIntRows(mlir::BlockArgument argument);
   llvm::Error defineResult(unsigned number, mlir::Value value);
   void defineFloatResult(unsigned number, mlir::Value value);
+  void defineIntRowsResult(unsigned number, mlir::Value value);
   void defineActivationResult(unsigned number, mlir::Value value);
   Halide::Expr symbolParam(DimSymbol symbol);
 
@@ -188,6 +210,9 @@ inline DimensionBinding dimension(int64_t extent, int64_t stride) {
 // Builders, one family per file.
 llvm::Error buildEmbed(KernelBuilder &, EmbedOp);
 llvm::Error buildLinear(KernelBuilder &, LinearOp);
+llvm::Error buildRoute(KernelBuilder &, RouteOp);
+llvm::Error buildExpertRows(KernelBuilder &, ExpertRowsOp);
+llvm::Error buildCombine(KernelBuilder &, CombineOp);
 llvm::Error buildRmsNorm(KernelBuilder &, RmsNormOp);
 llvm::Error buildLayerNorm(KernelBuilder &, LayerNormOp);
 llvm::Error buildEncode(KernelBuilder &, EncodeOp);
@@ -202,6 +227,9 @@ llvm::Error buildAttention(KernelBuilder &, AttentionOp);
 /// Whether a value is, at the end of norms and rotations, what a cache store writes: it is then
 /// computed beside the store and not beside the kernel's rows.
 bool feedsKvStore(mlir::Value value);
+
+/// e^x, bounded so that Halide's exp needs no library call. Of NaN it is any number.
+Halide::Expr boundedExp(const Halide::Expr &x);
 
 /// tanh without a library call: 1 - 2 / (e^2x + 1) saturates to 1 and -1 by itself. Of NaN it is
 /// any number.

@@ -1,6 +1,7 @@
 // Runs Halide on a kernel: one pipeline per range of row counts, lowered to bitcode.
 #include "compiler/Kernels/KernelGenerator.h"
 
+#include "compiler/Kernels/ExpertRows.h"
 #include "compiler/Kernels/KernelBuilder.h"
 #include "targets/cpu/Schedule.h"
 #include "llvm/ADT/ScopeExit.h"
@@ -14,9 +15,23 @@ using namespace mlir;
 namespace tern {
 namespace {
 
+bool hasExperts(KernelOp kernel) {
+  return llvm::any_of(kernel.getBody().front(), [](Operation &op) {
+    auto linear = dyn_cast<LinearOp>(op);
+    return linear && linear.getExperts();
+  });
+}
+
 /// Linear layers take rows in blocks, and one row in a form of its own; other kernels loop over
 /// rows. A block never reaches beyond the rows of a call: each range has at least `block` of them.
+/// Linear layers of experts have a variant for each size of items.
 llvm::SmallVector<RowRange> rowRangesOf(KernelOp kernel, DimSymbol rows) {
+  if (hasExperts(kernel)) {
+    llvm::SmallVector<RowRange> ranges;
+    for (int block : ExpertRowsLayout::blockOf)
+      ranges.push_back({block, block, block, /*ofExperts=*/true});
+    return ranges;
+  }
   bool hasLinear =
       llvm::any_of(kernel.getBody().front(), [](Operation &op) { return isa<LinearOp>(op); });
   if (!hasLinear || rows == DimSymbol::None)
@@ -27,11 +42,11 @@ llvm::SmallVector<RowRange> rowRangesOf(KernelOp kernel, DimSymbol rows) {
 DimSymbol rowSymbolOf(KernelOp kernel) {
   for (Operation &op : kernel.getBody().front())
     for (Value result : op.getResults())
-      if (DimSymbol symbol = dimSymbolOf(result); symbol != DimSymbol::None)
-        return symbol;
+      if (RowCount rows = rowCountOf(result); !rows.isStatic())
+        return rows.symbol;
   for (Value argument : kernel.getBody().front().getArguments())
-    if (DimSymbol symbol = dimSymbolOf(argument); symbol != DimSymbol::None)
-      return symbol;
+    if (RowCount rows = rowCountOf(argument); !rows.isStatic())
+      return rows.symbol;
   return DimSymbol::None;
 }
 
@@ -125,7 +140,7 @@ llvm::Expected<GeneratedKernel> generateKernel(KernelOp kernel, const TargetInfo
   Scheduler schedule = schedulerOf(target.family);
   if (!schedule)
     return inKernel(name, "no kernel schedules exist for the target family " + target.family);
-  GeneratedKernel result{describeKernel(kernel, target), {}};
+  GeneratedKernel result{describeKernel(kernel, target), hasExperts(kernel), {}};
   for (RowRange range : rowRangesOf(kernel, rowSymbolOf(kernel))) {
     // Halide reports misuse by exceptions, which end here.
     try {

@@ -43,8 +43,7 @@ struct ParameterBinding {
   Affine scalar;
 };
 
-/// One Halide function. The shim calls the first variant whose row range holds the rows of the
-/// call.
+/// One Halide function.
 struct KernelVariant {
   std::string functionName;                 ///< symbol in `bitcode`
   std::string bitcode;                      ///< LLVM IR as Halide wrote it
@@ -58,6 +57,9 @@ struct KernelVariant {
 
 struct GeneratedKernel {
   KernelSignature signature;
+  /// Every variant runs in every call, in order, each on a part of the work; else the first whose
+  /// row range holds the rows of the call.
+  bool runsAllVariants = false;
   llvm::SmallVector<KernelVariant, 2> variants;
 };
 

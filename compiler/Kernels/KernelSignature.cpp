@@ -3,6 +3,7 @@
 #include "compiler/Kernels/KernelSignature.h"
 
 #include "compiler/Dialect/Tern/TernDialect.h"
+#include "compiler/Kernels/ExpertRows.h"
 #include "targets/TargetInfo.h"
 #include "llvm/Support/ErrorHandling.h"
 #include "llvm/Support/MathExtras.h"
@@ -11,35 +12,46 @@ using namespace mlir;
 
 namespace tern {
 
-Extent perRow(DimSymbol symbol, uint64_t n) {
-  switch (symbol) {
+Extent perRow(RowCount rows, uint64_t n) {
+  switch (rows.symbol) {
   case DimSymbol::None:
     return {n, 0, 0};
   case DimSymbol::Tokens:
-    return {0, n, 0};
+    return {0, n * rows.times, 0};
   case DimSymbol::Wanted:
-    return {0, 0, n};
+    return {0, 0, n * rows.times};
   }
   llvm_unreachable("unknown dimension symbol");
 }
 
-DimSymbol dimSymbolOf(Value value) {
+RowCount parseRowCount(StringRef text) {
+  DimSymbol symbol = text.ends_with("R") ? DimSymbol::Wanted : DimSymbol::Tokens;
+  unsigned times = 1;
+  (void)text.drop_back().getAsInteger(10, times); // nothing to parse: once
+  return {symbol, times};
+}
+
+RowCount rowCountOf(Value value) {
   auto type = dyn_cast<RankedTensorType>(value.getType());
   if (!type || type.getRank() == 0 || !type.isDynamicDim(0))
     return DimSymbol::None;
   if (auto argument = dyn_cast<BlockArgument>(value)) {
     auto kernel = cast<KernelOp>(argument.getOwner()->getParentOp());
     auto symbol = kernel.getArgAttrOfType<StringAttr>(argument.getArgNumber(), "tern.dim");
-    return symbol && symbol.getValue() == "R" ? DimSymbol::Wanted : DimSymbol::Tokens;
+    return symbol ? parseRowCount(symbol.getValue()) : DimSymbol::Tokens;
   }
   Operation *op = value.getDefiningOp();
   if (auto gather = dyn_cast<GatherOp>(op))
-    return dimSymbolOf(gather.getIndices());
+    return rowCountOf(gather.getIndices());
   if (auto embed = dyn_cast<EmbedOp>(op))
-    return dimSymbolOf(embed.getTokens());
+    return rowCountOf(embed.getTokens());
+  if (auto combine = dyn_cast<CombineOp>(op))
+    return rowCountOf(combine.getWeights());
+  if (auto linear = dyn_cast<LinearOp>(op); linear && linear.getExperts())
+    return {DimSymbol::Tokens, linear.getExpertRows().getUsed()};
   for (Value operand : op->getOperands())
-    if (DimSymbol symbol = dimSymbolOf(operand); symbol != DimSymbol::None)
-      return symbol;
+    if (RowCount rows = rowCountOf(operand); !rows.isStatic())
+      return rows;
   return DimSymbol::None;
 }
 
@@ -47,21 +59,21 @@ namespace {
 
 uint64_t padded(uint64_t elements) { return llvm::alignTo(elements, rowPadding); }
 
-/// Rows of a value with a leading dimension: one per symbol, or the static count.
+/// Rows of a value with a leading dimension: one per rowCount, or the static count.
 uint64_t staticRows(RankedTensorType type) {
   return type.isDynamicDim(0) ? 1 : uint64_t(type.getDimSize(0));
 }
 
 SmallVector<Component, 3> activationComponents(RankedTensorType type, ActivationAttr activation,
-                                               DimSymbol symbol) {
+                                               RowCount rowCount) {
   uint64_t k = type.getDimSize(1), rows = staticRows(type);
   uint64_t groups = activation.getGroupSize() ? k / activation.getGroupSize() : 1;
   SmallVector<Component, 3> result;
-  result.push_back({"codes", perRow(symbol, rows * llvm::alignTo(k, codePadding)), Space::Arena});
-  result.push_back({"scales", perRow(symbol, rows * groups * 4), Space::Arena});
+  result.push_back({"codes", perRow(rowCount, rows * llvm::alignTo(k, codePadding)), Space::Arena});
+  result.push_back({"scales", perRow(rowCount, rows * groups * 4), Space::Arena});
   if (activation.getSumSize())
     result.push_back(
-        {"sums", perRow(symbol, rows * (k / activation.getSumSize()) * 4), Space::Arena});
+        {"sums", perRow(rowCount, rows * (k / activation.getSumSize()) * 4), Space::Arena});
   return result;
 }
 
@@ -77,21 +89,21 @@ uint64_t packedWeightBytes(RankedTensorType type, EncodingAttr encoding) {
                              parts);
 }
 
-SmallVector<Component, 3> plainComponents(RankedTensorType type, DimSymbol symbol) {
+SmallVector<Component, 3> plainComponents(RankedTensorType type, RowCount rowCount) {
   unsigned rank = type.getRank();
   uint64_t elementBytes = llvm::divideCeil(type.getElementTypeBitWidth(), 8);
-  if (symbol == DimSymbol::None && rank >= 3) // tables
-    return {{"", perRow(symbol, uint64_t(type.getNumElements()) * elementBytes), Space::Tensor}};
+  if (rowCount.isStatic() && rank >= 3) // tables
+    return {{"", perRow(rowCount, uint64_t(type.getNumElements()) * elementBytes), Space::Tensor}};
   if (rank == 1) {
-    if (symbol == DimSymbol::None && type.getElementType().isF32())
-      return {{"", perRow(symbol, padded(type.getDimSize(0)) * elementBytes), Space::Tensor}};
+    if (rowCount.isStatic() && type.getElementType().isF32())
+      return {{"", perRow(rowCount, padded(type.getDimSize(0)) * elementBytes), Space::Tensor}};
     Space space = type.getElementType().isInteger() ? Space::Input : Space::Arena;
-    return {{"", perRow(symbol, staticRows(type) * elementBytes), space}};
+    return {{"", perRow(rowCount, staticRows(type) * elementBytes), space}};
   }
   uint64_t elements = staticRows(type) * padded(type.getShape().back());
   for (int64_t inner : type.getShape().drop_front().drop_back())
     elements *= inner;
-  return {{"", perRow(symbol, elements * elementBytes), Space::Arena}};
+  return {{"", perRow(rowCount, elements * elementBytes), Space::Arena}};
 }
 
 /// The first op of the given kind in a region, or null.
@@ -115,16 +127,18 @@ Extent rowsOf(KernelOp kernel) {
     if (!value)
       continue;
     if (auto type = dyn_cast<RankedTensorType>(value.getType()); type && type.getRank() > 0)
-      return perRow(dimSymbolOf(value), staticRows(type));
+      return perRow(rowCountOf(value), staticRows(type));
   }
   return {1, 0, 0};
 }
 
 Extent tasksOf(KernelOp kernel, const TargetInfo &target) {
   if (auto linear = findOp<LinearOp>(kernel)) {
-    auto shape = cast<RankedTensorType>(linear.getWeight().getType()).getShape();
-    return {llvm::divideCeil(uint64_t(shape[shape.size() - 2]), target.layout.tileRows), 0, 0};
+    auto outputs = cast<RankedTensorType>(linear.getResult().getType()).getShape().back();
+    return {llvm::divideCeil(uint64_t(outputs), target.layout.tileRows), 0, 0};
   }
+  if (findOp<ExpertRowsOp>(kernel))
+    return {1, 0, 0};
   Extent rows = rowsOf(kernel);
   if (auto attention = findOp<AttentionOp>(kernel))
     return scaled(rows, cast<KvType>(attention.getCache().getType()).getHeads());
@@ -148,13 +162,26 @@ Extent operationsOf(KernelOp kernel) {
       continue;
     uint64_t perRowOperations = 1;
     if (auto linear = dyn_cast<LinearOp>(op))
-      perRowOperations = 2 * cast<RankedTensorType>(linear.getWeight().getType()).getNumElements();
+      perRowOperations = 2 * cast<RankedTensorType>(linear.getWeight().getType()).getNumElements() /
+                         (linear.getExperts() ? linear.getExpertRows().getExperts() : 1);
     else
       for (int64_t size : type.getShape().drop_front())
         perRowOperations *= size;
-    add(perRow(dimSymbolOf(op.getResult(0)), perRowOperations * staticRows(type)));
+    add(perRow(rowCountOf(op.getResult(0)), perRowOperations * staticRows(type)));
   }
   return total;
+}
+
+/// KernelArgument::bytesPerRow of a weight of `bytes` bytes.
+uint64_t bytesPerRow(Value weight, uint64_t bytes) {
+  for (Operation *user : weight.getUsers()) {
+    if (auto embed = dyn_cast<EmbedOp>(user); embed && embed.getTable() == weight)
+      return bytes / cast<RankedTensorType>(weight.getType()).getDimSize(0);
+    if (auto linear = dyn_cast<LinearOp>(user))
+      if (ExpertRowsAttr experts = linear.getExpertRows(); experts && linear.getWeight() == weight)
+        return bytes / experts.getExperts() * experts.getUsed();
+  }
+  return 0;
 }
 
 /// `stores`: the kernel yields its cache operand after writing to it.
@@ -164,29 +191,34 @@ void addArguments(KernelSignature &signature, Value value, bool isResult, unsign
     return;
   std::string base = (isResult ? "res" : "arg") + std::to_string(number);
   for (auto [index, component] :
-       llvm::enumerate(componentsOf(value.getType(), dimSymbolOf(value)))) {
+       llvm::enumerate(componentsOf(value.getType(), rowCountOf(value)))) {
     Access access = isResult ? Access::Write : Access::Read;
     if (stores && (component.space == Space::KvKey || component.space == Space::KvValue))
       access = Access::ReadWrite;
     std::string name = component.suffix.empty() ? base : base + "." + component.suffix.str();
+    uint64_t ofRow = component.space == Space::Tensor && !isResult
+                         ? bytesPerRow(value, component.bytes.constant)
+                         : 0;
     signature.arguments.push_back(
-        {std::move(name), access, component, isResult, number, unsigned(index)});
+        {std::move(name), access, component, isResult, number, unsigned(index), ofRow});
   }
 }
 
 } // namespace
 
-SmallVector<Component, 3> componentsOf(Type type, DimSymbol symbol) {
+SmallVector<Component, 3> componentsOf(Type type, RowCount rows) {
   if (auto kv = dyn_cast<KvType>(type))
     return {{"keys", {kv.keyBlockBytes(), 0, 0}, Space::KvKey},
             {"values", {kv.valueBlockBytes(), 0, 0}, Space::KvValue},
             {"block_table", {4, 0, 0}, Space::BlockTable}};
   auto tensor = cast<RankedTensorType>(type);
   if (auto activation = dyn_cast_if_present<ActivationAttr>(tensor.getEncoding()))
-    return activationComponents(tensor, activation, symbol);
+    return activationComponents(tensor, activation, rows);
   if (auto encoding = dyn_cast_if_present<EncodingAttr>(tensor.getEncoding()))
     return {{"", {packedWeightBytes(tensor, encoding), 0, 0}, Space::Tensor}};
-  return plainComponents(tensor, symbol);
+  if (auto experts = dyn_cast_if_present<ExpertRowsAttr>(tensor.getEncoding()))
+    return {{"", ExpertRowsLayout(experts.getExperts(), experts.getUsed()).bytes(), Space::Arena}};
+  return plainComponents(tensor, rows);
 }
 
 KernelSignature describeKernel(KernelOp kernel, const TargetInfo &target) {

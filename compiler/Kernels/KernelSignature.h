@@ -8,14 +8,17 @@
 //                                scales: [rows][K / group, or 1] f32; sums: [rows][K / sums] i32,
 //                                sums of the codes over each `sums` elements (absent if sums = 0)
 //   tensor<?xi32>                data: [rows] i32
+//   tensor<?xUxi32>              data: [rows][roundUp(U, 32)] i32
+//   tensor<?xi32, #tern.expert_rows>   lists (compiler/Kernels/ExpertRows.h)
 //   weight (#tern.enc + layout)  data: packed bytes (compiler/Encoding/WeightLayout.h)
 //   tensor<Nxf32> (vectors)      data: [roundUp(N, 32)] f32, padding zero
 //   tensor<LxMx2xf32> (tables)   data: plain row-major f32
 //   !tern.kv                     keys, values, block_table (layout in schema/tern.fbs, KvCache)
 //
-// "rows" is T or R of the call: the dimension symbol of the value. Arguments are ordered: operands'
-// components first, then results' components. A result of type !tern.kv adds no arguments: it is
-// its kernel's !tern.kv operand after the stores, whose keys and values are then ReadWrite.
+// "rows" is T or R of the call, or a multiple of T: the dimension symbol of the value. Arguments
+// are ordered: operands' components first, then results' components. A result of type !tern.kv adds
+// no arguments: it is its kernel's !tern.kv operand after the stores, whose keys and values are
+// then ReadWrite.
 #ifndef TERN_COMPILER_KERNELS_KERNELSIGNATURE_H
 #define TERN_COMPILER_KERNELS_KERNELSIGNATURE_H
 
@@ -46,12 +49,23 @@ struct Extent {
 /// The symbol a leading dynamic dimension stands for.
 enum class DimSymbol : uint8_t { None, Tokens, Wanted };
 
-/// The symbol of a value inside a kernel's region: an argument's `tern.dim`, else that of the
-/// operand that gives the value its rows.
-DimSymbol dimSymbolOf(mlir::Value value);
+/// What a leading dynamic dimension counts: a symbol, or so many rows for each of it.
+struct RowCount {
+  DimSymbol symbol = DimSymbol::None;
+  unsigned times = 1;
+  RowCount(DimSymbol symbol = DimSymbol::None, unsigned times = 1) : symbol(symbol), times(times) {}
+  bool isStatic() const { return symbol == DimSymbol::None; }
+};
 
-/// n per row of the dimension `symbol` (constant if None).
-Extent perRow(DimSymbol symbol, uint64_t n);
+/// "T", "R", "8T": the spelling of `tern.dim`, which the verifier of tern.kernel has checked.
+RowCount parseRowCount(llvm::StringRef text);
+
+/// The rows of a value inside a kernel's region: those of an argument's `tern.dim`, else of the
+/// operand that gives the value its rows.
+RowCount rowCountOf(mlir::Value value);
+
+/// n per row (constant if there are no dynamic rows).
+Extent perRow(RowCount rows, uint64_t n);
 
 enum class Space : uint8_t { Arena, Tensor, Input, Output, KvKey, KvValue, BlockTable };
 enum class Access : uint8_t { Read, Write, ReadWrite };
@@ -63,8 +77,8 @@ struct Component {
   Space space;            ///< Arena unless the type itself implies another
 };
 
-/// The component buffers of a value of `type` whose leading dynamic dimension is `symbol`.
-llvm::SmallVector<Component, 3> componentsOf(mlir::Type type, DimSymbol symbol);
+/// The component buffers of a value of `type` whose leading dynamic dimension counts `rows`.
+llvm::SmallVector<Component, 3> componentsOf(mlir::Type type, RowCount rows);
 
 struct KernelArgument {
   std::string name; ///< "x.codes"
@@ -73,6 +87,8 @@ struct KernelArgument {
   bool isResult;  ///< of a result, else of an operand
   unsigned value; ///< operand or result number
   unsigned index; ///< component number within the value
+  /// Of a weight, the bytes that one row of a call reads: rows of an embedding, experts in use.
+  uint64_t bytesPerRow = 0; ///< 0: all of them
 };
 
 struct KernelSignature {

@@ -7,6 +7,7 @@
 
 #include "compiler/Kernels/AttentionStages.h"
 #include <Halide.h>
+#include <functional>
 #include <vector>
 
 namespace tern {
@@ -65,6 +66,12 @@ struct KernelStages {
   std::vector<RotationStages> rotations;
   std::vector<KvStoreStages> kvStores;
   std::vector<AttentionStages> attentions;
+  /// A linear layer of experts: its items, the pair that a row of an item belongs to, and the loop
+  /// of the output's update over the rows of an item (x) and the items (y).
+  Halide::Expr expertItems;
+  std::function<Halide::Expr(const Halide::Expr &itemRow)> expertPair;
+  Halide::RDom itemRows;
+  std::vector<Halide::Func> serial; ///< of a kernel with one task: each computed once, in order
   Halide::Var lane, tile, part, row, group; ///< the names all stages use
   int rowBlock = 1;                         ///< rows that a variant for several rows takes together
   bool singleRow = false;

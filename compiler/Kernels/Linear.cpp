@@ -47,9 +47,16 @@ int64_t innerBound(const EncodingDesc &e) {
 
 class LinearBuilder {
 public:
-  LinearBuilder(KernelBuilder &builder, const WeightValue &weight)
+  /// `experts`: null, or what the rows belong to; `paired`: x has a row for each pair.
+  LinearBuilder(KernelBuilder &builder, const WeightValue &weight, const ExpertValue *experts,
+                bool paired)
       : builder(builder), weight(weight), lane(builder.lane), part(builder.part),
-        tile(builder.tile), row(builder.row), group(builder.group) {
+        tile(builder.tile), row(builder.row), group(builder.group), weightTile(tile), xRow(row) {
+    if (experts) {
+      int tilesOfExpert = int(weight.rows / experts->type.getExperts() / rowPadding);
+      weightTile = tile + experts->expert(row / builder.rowRange().block) * tilesOfExpert;
+      xRow = experts->pair(row) / (paired ? 1 : int(experts->type.getUsed()));
+    }
     stages.parts = int(weight.parts);
     stages.planes = int(weight.shape.lowPlanes);
     stages.splitCodes = weight.shape.highBits != 0;
@@ -58,6 +65,8 @@ public:
 
   void floatSum(const FloatValue &x);
   void groupedSum(const ActValue &x);
+  /// The row of x that a row of the result is computed from.
+  Expr rowOfX(const Expr &of) const { return Halide::Internal::substitute(row.name(), of, xRow); }
   LinearStages stages;
 
 private:
@@ -69,7 +78,7 @@ private:
   void widened16(const ActValue &x, const Expr &start);
 
   /// Where the group of a dot product lies: `group` counts outer groups.
-  CodePlace place() const { return {lane, inner, cell, part, group, tile}; }
+  CodePlace place() const { return {lane, inner, cell, part, group, weightTile}; }
   /// The stored code of one plane as u8.
   Expr stored(const Expr &i, const Expr &plane, const Expr &line) const {
     return packedCode(weight, place(), i, plane, line);
@@ -111,7 +120,7 @@ private:
     int quads = int(weight.encoding.groupSize) / 4;
     if (stages.lines * stages.planes > quads) // the last quads of a base-3 line are no weights
       quad = Halide::min(quad, quads - 1);
-    return x.codes({firstElement() + quad * 4 + i, 0, row});
+    return x.codes({firstElement() + quad * 4 + i, 0, xRow});
   }
   /// The first element of the group.
   Expr firstElement() const {
@@ -123,15 +132,16 @@ private:
     int size = int(x.activation.getSumSize()), groupSize = int(weight.encoding.groupSize);
     Expr first = outer * (int(weight.encoding.outerSize()) / size) +
                  cell * (int(weight.shape.elements) / size) + inner * (groupSize / size);
-    Expr sum = x.sums(first, row);
+    Expr sum = x.sums(first, xRow);
     for (int i = 1; i < groupSize / size; ++i)
-      sum = sum + x.sums(first + i, row);
+      sum = sum + x.sums(first + i, xRow);
     return sum;
   }
 
   KernelBuilder &builder;
   const WeightValue &weight;
   Var lane, part, tile, row, group;
+  Expr weightTile, xRow;            ///< where the weights of `tile` and the x of `row` lie
   Var cell{"cell"}, inner{"inner"}; ///< cell of an outer group, group of a cell
 };
 
@@ -140,7 +150,7 @@ void LinearBuilder::floatSum(const FloatValue &x) {
   RDom k(0, int(weight.k), "k");
   stages.sum(lane, part, tile, row) = 0.0f;
   stages.sum(lane, part, tile, row) +=
-      floatCode(weight, weight.codes(lane, part, k, tile)) * x.at({k, 0, row});
+      floatCode(weight, weight.codes(lane, part, k, weightTile)) * x.at({k, 0, xRow});
   stages.sumOver = k.x;
 }
 
@@ -189,16 +199,17 @@ void LinearBuilder::groupedSum(const ActValue &x) {
   RDom g(0, int(weight.outerGroups()), "g");
   Expr dot = encoding.hasSuper() ? stages.superDot(lane, part, tile, row, g)
                                  : stages.dot(lane, part, tile, row, 0, 0, g);
-  Expr term = Halide::cast<float>(dot) * floatScale(weight, weight.scales(lane, part, g, tile));
+  Expr term =
+      Halide::cast<float>(dot) * floatScale(weight, weight.scales(lane, part, g, weightTile));
   if (encoding.minimum) {
-    Expr minimum = floatScale(weight, weight.minimums(lane, part, g, tile));
+    Expr minimum = floatScale(weight, weight.minimums(lane, part, g, weightTile));
     if (encoding.hasSuper())
       term = term - Halide::cast<float>(stages.minimumDot(lane, part, tile, row, g)) * minimum;
     else
       term = term + Halide::cast<float>(groupSum(x, g, 0, 0)) * minimum;
   }
   if (unsigned activationGroup = x.activation.getGroupSize())
-    term = term * x.scales(g / (int(activationGroup) / int(encoding.outerSize())), row);
+    term = term * x.scales(g / (int(activationGroup) / int(encoding.outerSize())), xRow);
   stages.sum(lane, part, tile, row) = 0.0f;
   stages.sum(lane, part, tile, row) += term;
   stages.sumOver = g.x;
@@ -208,7 +219,7 @@ void LinearBuilder::groupedSum(const ActValue &x) {
 void LinearBuilder::superSums(const ActValue &x) {
   int cells = int(weight.cells()), groups = int(weight.shape.groups);
   RDom s(0, groups, 0, cells, "s");
-  CodePlace at{lane, s.x, s.y, part, group, tile};
+  CodePlace at{lane, s.x, s.y, part, group, weightTile};
   stages.superDot = Func("superDot");
   stages.superDot(lane, part, tile, row, group) = 0;
   stages.superDot(lane, part, tile, row, group) +=
@@ -217,7 +228,7 @@ void LinearBuilder::superSums(const ActValue &x) {
   if (!weight.encoding.minimum)
     return;
   RDom m(0, groups, 0, cells, "m");
-  CodePlace minimumAt{lane, m.x, m.y, part, group, tile};
+  CodePlace minimumAt{lane, m.x, m.y, part, group, weightTile};
   stages.minimumDot = Func("minimumDot");
   stages.minimumDot(lane, part, tile, row, group) = 0;
   stages.minimumDot(lane, part, tile, row, group) +=
@@ -239,7 +250,7 @@ void LinearBuilder::dot4InPlace(const ActValue &x, const Expr &start) {
   Var plane("plane");
   RDom r(0, 4, 0, stages.lines, "r");
   Expr planeMask = Halide::cast<uint8_t>(Expr(mask) << (plane * bits));
-  Expr byte = weight.codes(r.x, lane, inner * stages.lines + r.y, cell, part, group, tile);
+  Expr byte = weight.codes(r.x, lane, inner * stages.lines + r.y, cell, part, group, weightTile);
   stages.planeDot = Func("planeDot");
   stages.planeDot(lane, plane, part, tile, row, inner, cell, group) =
       Halide::select(plane == 0, start, 0);
@@ -305,6 +316,19 @@ void LinearBuilder::widened16(const ActValue &x, const Expr &start) {
   stages.dotOver = h;
 }
 
+/// What the verifier does not know: sizes of tiles, and which values share the rows of items.
+llvm::Error checkExperts(KernelBuilder &builder, LinearOp op, const ExpertValue &experts,
+                         const WeightValue &weight) {
+  int64_t rows = weight.rows / experts.type.getExperts();
+  if (rows % int64_t(rowPadding) != 0)
+    return llvm::createStringError("experts of " + llvm::Twine(rows) + " rows are not supported: " +
+                                   "expected a multiple of " + llvm::Twine(rowPadding));
+  for (BlockArgument argument : op->getBlock()->getArguments())
+    if (argument != op.getX() && argument != op.getExperts() && !rowCountOf(argument).isStatic())
+      return llvm::createStringError("a linear op with experts shares its kernel with other rows");
+  return llvm::Error::success();
+}
+
 } // namespace
 
 llvm::Error buildLinear(KernelBuilder &builder, LinearOp op) {
@@ -323,13 +347,21 @@ llvm::Error buildLinear(KernelBuilder &builder, LinearOp op) {
   if (weight.encoding.hasSuper() && innerBound(weight.encoding) > INT32_MAX)
     return llvm::createStringError("the integer sums of " + weight.encoding.str() +
                                    " do not fit 32 bits");
-  LinearBuilder linear(builder, weight);
+  const ExpertValue *experts = nullptr;
+  if (op.getExperts()) {
+    experts = &builder.get<ExpertValue>(op.getExperts());
+    if (llvm::Error error = checkExperts(builder, op, *experts, weight))
+      return error;
+    builder.stages().expertItems = experts->items;
+    builder.stages().expertPair = experts->pair;
+  }
+  LinearBuilder linear(builder, weight, experts, op.getPaired());
   std::function<Expr(const Expr &)> rowScale;
   if (quantized) {
     const ActValue &x = builder.get<ActValue>(op.getX());
     linear.groupedSum(x);
     if (!x.activation.getGroupSize())
-      rowScale = [x](const Expr &row) { return x.scales(0, row); };
+      rowScale = [x, linear](const Expr &row) { return x.scales(0, linear.rowOfX(row)); };
   } else {
     linear.floatSum(builder.get<FloatValue>(op.getX()));
   }

@@ -15,11 +15,11 @@ namespace {
 // bound.
 constexpr float maxExponent = 88.0f;
 
-Expr boundedExp(const Expr &x) { return Halide::exp(Halide::min(x, maxExponent)); }
-
 Expr bitsOf(const Expr &x) { return Halide::reinterpret<int32_t>(x); }
 
 } // namespace
+
+Expr boundedExp(const Expr &x) { return Halide::exp(Halide::min(x, maxExponent)); }
 
 Expr tanhThroughExp(const Expr &x) { return 1.0f - 2.0f / (boundedExp(2.0f * x) + 1.0f); }
 

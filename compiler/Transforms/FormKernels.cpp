@@ -43,6 +43,9 @@ bool onlyFeeds(Operation *producer, Operation *consumer) {
   });
 }
 
+/// Elements of a row, or of a part of a stacked one.
+int64_t sizeOf(Value value) { return cast<RankedTensorType>(value.getType()).getShape().back(); }
+
 struct Cluster {
   Operation *root;              ///< the op it was made for
   SmallVector<Operation *> ops; ///< all of them in program order, once every op is assigned
@@ -103,6 +106,10 @@ private:
       symbol = dims.lookup(embed.getTokens());
     else if (auto gather = dyn_cast<GatherOp>(op))
       symbol = dims.lookup(gather.getIndices());
+    else if (auto combine = dyn_cast<CombineOp>(op))
+      symbol = dims.lookup(combine.getWeights());
+    else if (auto linear = dyn_cast<LinearOp>(op); linear && linear.getExperts())
+      symbol = StringAttr::get(op.getContext(), Twine(linear.getExpertRows().getUsed()) + "T");
     else
       for (Value operand : op.getOperands())
         if (!symbol)
@@ -129,11 +136,24 @@ private:
           continue;
         Operation *producer = producerThroughViews(operand);
         Cluster *cluster = producer ? clusterOf.lookup(producer) : nullptr;
-        if (cluster && (isa<LinearOp>(cluster->root) || isNorm(cluster->root)) &&
-            onlyFeeds(producer, op))
+        if (cluster && mayHaveTail(cluster->root, op) && onlyFeeds(producer, op) &&
+            sizeOf(producer->getResult(0)) == sizeOf(op->getResult(0)))
           return cluster;
       }
     return newCluster(op);
+  }
+
+  /// Whether elementwise ops may follow `root` in its kernel. What experts compute is not in the
+  /// order of other rows.
+  bool mayHaveTail(Operation *root, Operation *map) {
+    auto linear = dyn_cast<LinearOp>(root);
+    if (linear && linear.getExperts())
+      return llvm::all_of(map->getOperands(), [&](Value operand) {
+        Operation *producer = producerThroughViews(operand);
+        return producer && (isAccess(producer) || (clusterOf.lookup(producer) &&
+                                                   clusterOf.lookup(producer)->root == root));
+      });
+    return linear || isNorm(root) || isa<CombineOp>(root);
   }
 
   void pullRowOpsInto(KvStoreOp store) {

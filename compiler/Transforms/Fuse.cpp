@@ -53,11 +53,11 @@ public:
   explicit LinearFuser(ModuleOp module) : symbols(module) {}
 
   void run(func::FuncOp function) {
-    llvm::MapVector<Value, SmallVector<LinearOp>> byInput;
+    llvm::MapVector<std::pair<Value, Value>, SmallVector<LinearOp>> byInput; // x, experts
     function.walk([&](LinearOp linear) {
       if (linear.getWeight().getDefiningOp<ParamOp>() &&
           tensorOf(linear.getWeight()).getRank() == 2)
-        byInput[linear.getX()].push_back(linear);
+        byInput[{linear.getX(), linear.getExperts()}].push_back(linear);
     });
     for (auto &[input, linears] : byInput) {
       // Encoding and presence of a bias must agree within a group.
@@ -69,7 +69,7 @@ public:
       for (auto &[key, group] : alike)
         if (isPair(group))
           stack(group);
-        else if (group.size() > 1)
+        else if (group.size() > 1 && !group.front().getExperts())
           concat(group);
     }
   }
@@ -112,18 +112,18 @@ private:
     LinearOp first = group.front();
     OpBuilder builder(first);
     auto part = tensorOf(first.getWeight());
-    int64_t rows = part.getDimSize(0), parts = static_cast<int64_t>(group.size());
-    auto weightType = RankedTensorType::get({parts, rows, part.getDimSize(1)},
+    int64_t parts = static_cast<int64_t>(group.size());
+    auto weightType = RankedTensorType::get({parts, part.getDimSize(0), part.getDimSize(1)},
                                             part.getElementType(), part.getEncoding());
     SmallVector<Value> weights;
     for (LinearOp linear : group)
       weights.push_back(linear.getWeight());
     Value weight = combine(builder, first.getLoc(), weights, weightType, /*stacked=*/true);
     auto partType = tensorOf(first.getResult());
-    auto resultType =
-        RankedTensorType::get({partType.getDimSize(0), parts, rows}, partType.getElementType());
-    Value both =
-        LinearOp::create(builder, first.getLoc(), resultType, first.getX(), weight, Value());
+    auto resultType = RankedTensorType::get({partType.getDimSize(0), parts, partType.getDimSize(1)},
+                                            partType.getElementType());
+    Value both = LinearOp::create(builder, first.getLoc(), resultType, first.getX(), weight,
+                                  Value(), first.getExperts(), first.getPaired());
     int64_t index = 0;
     for (LinearOp linear : group) {
       Value slice = SliceOp::create(builder, linear.getLoc(), partType, both, 1, index++, 1, true);

@@ -98,9 +98,8 @@ private:
     if (!symbol)
       return function.emitError() << "argument " << index << " of '" << function.getSymName()
                                   << "' has no tern.dim";
-    DimSymbol dim = symbol.getValue() == "T" ? DimSymbol::Tokens : DimSymbol::Wanted;
     Value argument = function.getArgument(index);
-    auto components = componentsOf(argument.getType(), dim);
+    auto components = componentsOf(argument.getType(), parseRowCount(symbol.getValue()));
     if (components.size() != 1)
       return function.emitError() << "argument " << index << " must be a plain tensor";
     buffers[argument] = {addBuffer("input." + Twine(index), Space::Input, {},
@@ -177,19 +176,22 @@ private:
 
   /// Fetch before a unit's first use, release after its last.
   void placeFetches(plan::ProgramOp program) {
-    llvm::MapVector<StringRef, std::pair<Operation *, Operation *>> uses;
+    llvm::MapVector<StringAttr, std::pair<Operation *, Operation *>> uses;
     for (auto call : program.getBody().getOps<plan::CallOp>())
       for (Value operand : call.getBuffers())
         if (auto symbol = operand.getDefiningOp<plan::BufferOp>().getSymbol();
             symbol && operand.getDefiningOp<plan::BufferOp>().getSpace() == "tensor") {
-          auto &range = uses.try_emplace(unitOf(*symbol), call, call).first->second;
+          std::string unit = unitOf(*symbol);
+          if (isOfExperts(unit))
+            continue;
+          auto &range = uses.try_emplace(builder.getStringAttr(unit), call, call).first->second;
           range.second = call;
         }
     for (auto &[unit, range] : uses) {
       builder.setInsertionPoint(range.first);
-      plan::FetchOp::create(builder, builder.getUnknownLoc(), builder.getStringAttr(unit));
+      plan::FetchOp::create(builder, builder.getUnknownLoc(), unit);
       builder.setInsertionPointAfter(range.second);
-      plan::ReleaseOp::create(builder, builder.getUnknownLoc(), builder.getStringAttr(unit));
+      plan::ReleaseOp::create(builder, builder.getUnknownLoc(), unit);
     }
   }
 };

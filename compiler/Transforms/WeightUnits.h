@@ -3,13 +3,22 @@
 #define TERN_COMPILER_TRANSFORMS_WEIGHTUNITS_H
 
 #include "llvm/ADT/StringRef.h"
+#include <string>
 
 namespace tern {
 
-/// The layer ("blk.3") of a layer's weight, the weight's own name for one outside the layers.
-inline llvm::StringRef unitOf(llvm::StringRef weight) {
-  return weight.starts_with("blk.") ? weight.take_front(weight.find('.', 4)) : weight;
+/// The layer ("blk.3") of a layer's weight, its experts apart ("blk.3.experts"); the weight's own
+/// name for one outside the layers.
+inline std::string unitOf(llvm::StringRef weight) {
+  if (!weight.starts_with("blk."))
+    return weight.str();
+  std::string layer = weight.take_front(weight.find('.', 4)).str();
+  return weight.contains("_exps.") ? layer + ".experts" : layer;
 }
+
+/// Whether a unit holds experts: which of its bytes are needed shows only when they are used, so
+/// that it is never fetched as a whole.
+inline bool isOfExperts(llvm::StringRef unit) { return unit.ends_with(".experts"); }
 
 } // namespace tern
 #endif

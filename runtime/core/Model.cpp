@@ -166,17 +166,6 @@ Status Model::loadWeights(WeightsMode mode) {
   return {};
 }
 
-/// True if a call reads token ids: of a tensor beside them it touches one row per token.
-static bool readsTokens(const fb::Plan &plan, const fb::CallCommand &call) {
-  for (uint32_t index : *call.buffers()) {
-    const fb::Buffer &buffer = *plan.buffers()->Get(index);
-    if (buffer.space() == fb::MemorySpace::input &&
-        fb::InputKind(buffer.index()) == fb::InputKind::tokens)
-      return true;
-  }
-  return false;
-}
-
 void Model::measure() {
   for (uint32_t i = 0; i < sizeOf(table->kv_caches()); ++i) {
     const fb::KvCache &cache = *table->kv_caches()->Get(i);
@@ -188,15 +177,13 @@ void Model::measure() {
     const fb::CallCommand *call = forward->commands()->Get(c)->op_as_CallCommand();
     if (!call || !call->buffers())
       continue;
-    const bool oneRow = readsTokens(*forward, *call);
-    for (uint32_t index : *call->buffers()) {
-      const fb::Buffer &buffer = *forward->buffers()->Get(index);
-      if (buffer.space() != fb::MemorySpace::tensor)
+    const fb::Kernel &kernel = *chosen->kernels()->Get(call->kernel());
+    for (uint32_t b = 0; b < sizeOf(call->buffers()); ++b) {
+      const fb::KernelArgument &argument = *kernel.arguments()->Get(b);
+      if (forward->buffers()->Get(call->buffers()->Get(b))->space() != fb::MemorySpace::tensor)
         continue;
-      const fb::Tensor &tensor = *table->tensors()->Get(buffer.index());
-      const uint64_t rows =
-          oneRow && sizeOf(tensor.shape()) > 1 ? tensor.shape()->Get(0) : uint64_t(1);
-      measured.weightBytesPerToken += evaluate(*buffer.extent(), 1, 1).value() / (rows ? rows : 1);
+      const uint64_t all = evaluate(*argument.extent(), 1, 1).value();
+      measured.weightBytesPerToken += argument.bytes_per_token() ? argument.bytes_per_token() : all;
     }
   }
 }

@@ -68,6 +68,7 @@ private:
     if (lines <= 8)
       stage.unroll(line);
   }
+  LoopLevel items(Func out);
   LoopLevel superGroup(LinearStages &s, const LoopLevel &oneSuperGroup);
   void dot4(LinearStages &s, const LoopLevel &oneGroup);
   void pairSum16(LinearStages &s, const LoopLevel &oneGroup);
@@ -118,7 +119,9 @@ void Schedule::rows() {
 void Schedule::linear(LinearStages &s) {
   Func out = stages.outputs.front().func;
   LoopLevel block;
-  if (stages.singleRow) {
+  if (stages.expertItems.defined()) {
+    block = items(out);
+  } else if (stages.singleRow) {
     out.reorder(lane, row, tile)
         .split(lane, lanes, vector, floatLanes)
         .vectorize(vector)
@@ -154,6 +157,28 @@ void Schedule::linear(LinearStages &s) {
   case DotForm::Widened16:
     return widened16(s, oneGroup);
   }
+}
+
+// Items of one row: each reads its expert's tiles in memory order. Of larger items several may have
+// the same expert: all read a tile before the next.
+LoopLevel Schedule::items(Func out) {
+  RVar rowOfItem = stages.itemRows.x, item = stages.itemRows.y;
+  Halide::Stage update = out.update();
+  if (stages.singleRow) {
+    update.split(lane, lanes, vector, floatLanes)
+        .reorder(vector, lanes, rowOfItem, tile, item)
+        .vectorize(vector)
+        .unroll(lanes);
+    return LoopLevel(out, tile);
+  }
+  Var laneBlock("laneBlock");
+  update.split(lane, laneBlock, lane, lanesPerBlock())
+      .split(lane, lanes, vector, floatLanes)
+      .reorder(vector, lanes, rowOfItem, laneBlock, item, tile)
+      .vectorize(vector)
+      .unroll(lanes)
+      .unroll(rowOfItem);
+  return LoopLevel(out, laneBlock);
 }
 
 // The groups of a cell are unrolled, so that where their scales lie in a byte is constant. Returns
@@ -230,6 +255,10 @@ void scheduleCpu(KernelStages &stages, const TargetInfo &target) {
     scheduleAttentionCpu(attention, target);
   scheduleKvStoreCpu(stages, stages.outputs.empty() ? Func() : stages.outputs.front().func, target);
   Schedule schedule(stages, target);
+  for (Func &func : stages.serial)
+    func.compute_root().store_in(Halide::MemoryType::Stack);
+  if (!stages.serial.empty())
+    return;
   if (stages.linear.empty())
     schedule.rows();
   else

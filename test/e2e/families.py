@@ -142,6 +142,19 @@ def long_rope_factors(config: Any) -> dict[str, np.ndarray]:
     }
 
 
+def experts(writer: GGUFWriter, config: Any) -> None:
+    writer.add_expert_count(getattr(config, "num_local_experts", None) or config.num_experts)
+    writer.add_expert_used_count(config.num_experts_per_tok)
+    if hasattr(config, "moe_intermediate_size"):
+        writer.add_expert_feed_forward_length(config.moe_intermediate_size)
+    if hasattr(config, "shared_expert_intermediate_size"):
+        writer.add_expert_shared_feed_forward_length(config.shared_expert_intermediate_size)
+
+
+def gate_of_shared_expert_as_vector(name: str, values: np.ndarray, config: Any) -> np.ndarray:
+    return values[0] if "ffn_gate_inp_shexp" in name else values
+
+
 def hidden_activation(writer: GGUFWriter, config: Any) -> None:
     writer.add_string(f"{gguf.MODEL_ARCH_NAMES[MODEL_ARCH.BITNET]}.hidden_activation", config.hidden_act)
 
@@ -269,7 +282,34 @@ FAMILIES = {
         own_head_size=True,
     ),
     "qwen2": Family(MODEL_ARCH.QWEN2, "Qwen2"),
+    "qwen2moe": Family(
+        MODEL_ARCH.QWEN2MOE,
+        "Qwen2Moe",
+        {
+            "num_experts": 12,
+            "num_experts_per_tok": 4,
+            "moe_intermediate_size": 64,
+            "shared_expert_intermediate_size": 100,
+        },
+        metadata=experts,
+        convert=gate_of_shared_expert_as_vector,
+    ),
     "qwen3": Family(MODEL_ARCH.QWEN3, "Qwen3", own_head_size=True),
+    "qwen3moe": Family(
+        MODEL_ARCH.QWEN3MOE,
+        "Qwen3Moe",
+        {"num_local_experts": 40, "num_experts_per_tok": 8, "moe_intermediate_size": 32, "norm_topk_prob": True},
+        metadata=experts,
+        own_head_size=True,
+    ),
+    "mixtral": Family(
+        MODEL_ARCH.LLAMA,
+        "Mixtral",
+        {"num_local_experts": 8, "num_experts_per_tok": 2},
+        metadata=experts,
+        adjacent_pairs=True,
+        own_head_size=True,
+    ),
     "smollm3": Family(MODEL_ARCH.SMOLLM3, "SmolLM3", adjacent_pairs=True),
     "olmo2": Family(MODEL_ARCH.OLMO2, "Olmo2"),
     "olmo3": Family(

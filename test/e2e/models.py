@@ -210,7 +210,7 @@ def encode_tensor(values: np.ndarray, kind: Type, codes_of_two: bool) -> np.ndar
     if kind == Type.F16:
         return values.astype(np.float16)
     if kind in GGML_ENCODED:
-        return np.frombuffer(ggml_quantize(values, kind), np.uint8).reshape(values.shape[0], -1)
+        return np.frombuffer(ggml_quantize(values, kind), np.uint8).reshape(*values.shape[:-1], -1)
     data = quantize(values, kind)
     if kind == Type.TQ2_0 and codes_of_two:
         data = data.copy()
@@ -281,13 +281,29 @@ def stacked_heads(parameters: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tu
         yield name, torch.stack(parts)
 
 
-def gguf_tensors(spec: ModelSpec, model: PreTrainedModel) -> Iterator[tuple[str, str, np.ndarray, Type, int]]:
-    """PyTorch name, GGUF name, float values in GGUF's order, storage type, heads if rotary (else 0)."""
+def split_experts(parameters: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, torch.Tensor]]:
+    """The experts' gate and up, which PyTorch has in one tensor, as two views of it."""
+    for name, parameter in parameters:
+        prefix, found, rest = name.partition("mlp.experts.gate_up_proj")
+        if found and not rest:
+            half = parameter.shape[1] // 2
+            yield f"{prefix}mlp.experts.gate_proj", parameter[:, :half]
+            yield f"{prefix}mlp.experts.up_proj", parameter[:, half:]
+        else:
+            yield name, parameter
+
+
+def gguf_tensors(
+    spec: ModelSpec, model: PreTrainedModel
+) -> Iterator[tuple[str, torch.Tensor, str, np.ndarray, Type, int]]:
+    """PyTorch name and parameter, GGUF name, float values in GGUF's order, storage type, heads if rotary (else 0)."""
     names = gguf.get_tensor_name_map(spec.traits.arch, spec.layers)
-    for name, parameter in stacked_heads(model.named_parameters()):
+    for name, parameter in stacked_heads(split_experts(model.named_parameters())):
         alias = name
         for part, other in spec.traits.aliases.items():
             alias = alias.replace(part, other)
+        if alias.endswith(("experts.gate_proj", "experts.up_proj", "experts.down_proj")):
+            alias += ".weight"
         target = names.get_name(alias, try_suffixes=(".weight", ".bias"))
         if target is None:
             raise ValueError(f"the gguf package has no name for {name}")
@@ -297,7 +313,7 @@ def gguf_tensors(spec: ModelSpec, model: PreTrainedModel) -> Iterator[tuple[str,
             heads = spec.heads if "q_proj" in name else spec.kv_heads
             values = to_interleaved_pairs(values, heads)
         values = spec.traits.convert(target, values, model.config)
-        yield name, target, np.ascontiguousarray(values), spec.type_of(target, values.ndim), heads
+        yield name, parameter, target, np.ascontiguousarray(values), spec.type_of(target, values.ndim), heads
 
 
 def build(spec: ModelSpec, folder: Path) -> BuiltModel:
@@ -306,8 +322,7 @@ def build(spec: ModelSpec, folder: Path) -> BuiltModel:
     path = folder / f"{spec.name}.gguf"
     writer = gguf.GGUFWriter(path, spec.traits.name, split_max_tensors=spec.split_tensors)
     write_metadata(writer, spec, model)
-    parameters = dict(model.named_parameters())
-    for name, target, values, kind, heads in gguf_tensors(spec, model):
+    for _, parameter, target, values, kind, heads in gguf_tensors(spec, model):
         data = encode_tensor(values, kind, spec.codes_of_two)
         if kind in (Type.F32, Type.F16):
             writer.add_tensor(target, data)
@@ -319,7 +334,7 @@ def build(spec: ModelSpec, folder: Path) -> BuiltModel:
             raise ValueError(f"{spec.name}: tensors that the converter changes are stored as F32 only")
         decoded = decode_tensor(data, kind, values.shape)
         with torch.no_grad():
-            parameters[name].copy_(torch.from_numpy(from_interleaved_pairs(decoded, heads) if heads else decoded))
+            parameter.copy_(torch.from_numpy(from_interleaved_pairs(decoded, heads) if heads else decoded))
     for target, values in spec.traits.tensors(model.config).items():
         writer.add_tensor(target, values)
     if rope_parameters(spec)["rope_type"] == "llama3":

@@ -14,7 +14,7 @@ from models import ModelSpec
 from programs import assert_input_error, run, succeed, tern_logits, ternc
 from references import random_tokens
 
-# Together: every storage type's kernels, odd sizes, biases, both kinds of norms, windows, soft caps, ALiBi.
+# Together: every storage type's kernels, odd sizes, biases, both kinds of norms, windows, soft caps, ALiBi, experts.
 SPECS = [
     ModelSpec("determinism-f32"),
     ModelSpec("determinism-f16-qwen2", family="qwen2", hidden=96, heads=6, kv_heads=3, matrix_type=Type.F16),
@@ -27,11 +27,14 @@ SPECS = [
         matrix_type=Type.Q4_0,
         other_types=(("token_embd", Type.F16), ("attn", Type.Q8_0), ("ffn_down", Type.TQ2_0)),
     ),
+    ModelSpec(
+        "determinism-mixtral", family="mixtral", hidden=96, feed_forward=128, matrix_type=Type.Q4_0, head_size=32
+    ),
     ModelSpec("determinism-gemma3", family="gemma3", head_size=24, layers=6, tied=True),
     ModelSpec("determinism-bloom", family="bloom", hidden=96, kv_heads=6, feed_forward=384, tied=True),
 ]
 # With the options of compilation: caches of codes beside norms, rotations and windows.
-COMPILED: list[tuple[ModelSpec, tuple[str, ...]]] = [(spec, ()) for spec in SPECS] + [(SPECS[3], ("--kv=q8",))]
+COMPILED: list[tuple[ModelSpec, tuple[str, ...]]] = [(spec, ()) for spec in SPECS] + [(SPECS[-2], ("--kv=q8",))]
 TOKENS = 150  # more than two batches of 64
 WANTED = 8  # rows of a call that may want logits
 

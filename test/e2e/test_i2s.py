@@ -43,7 +43,7 @@ def write(model: BuiltModel, path: Path, block: int) -> bytearray:
             else:
                 writer.add_key_value(field.name, value, kind)
     shapes: dict[str, tuple[int, ...]] = {}
-    for _, name, values, *_ in gguf_tensors(model.spec, model.torch_model):
+    for _, _, name, values, *_ in gguf_tensors(model.spec, model.torch_model):
         if "blk." in name and values.ndim == 2:
             shapes[name] = values.shape
             writer.add_tensor(name, pack(values, block).view(np.int8).reshape(1, -1))
@@ -91,7 +91,7 @@ def test_i2s_blocks_are_refused_where_they_make_no_sense(
     path = tmp_path / "i2s.gguf"
     model = build_model(TERNARY)
     data = write(model, path, 128)
-    weights = {name: values for _, name, values, *_ in gguf_tensors(TERNARY, model.torch_model)}
+    weights = {name: values for _, _, name, values, *_ in gguf_tensors(TERNARY, model.torch_model)}
     packed = pack(weights["blk.0.attn_q.weight"], 128).tobytes()
     scale = data.index(packed) + len(packed) - 32
     struct.pack_into("<f", data, scale, float("nan"))

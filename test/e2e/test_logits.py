@@ -56,6 +56,9 @@ FAMILY_SPECS = [
     ModelSpec("gemma3", family="gemma3", head_size=24, layers=7, tied=True),
     ModelSpec("mistral", family="mistral"),
     ModelSpec("qwen3", family="qwen3", head_size=24),
+    ModelSpec("qwen2moe", family="qwen2moe", hidden=96),
+    ModelSpec("qwen3moe", family="qwen3moe", hidden=96, head_size=24),
+    ModelSpec("mixtral", family="mixtral", hidden=96, feed_forward=128),
     ModelSpec("smollm3", family="smollm3", hidden=96, layers=5),
     ModelSpec("olmo2", family="olmo2", hidden=96, tied=False),
     ModelSpec("olmo3", family="olmo3", hidden=96, layers=5),
@@ -122,6 +125,15 @@ QUANTIZED_SPECS += [
     ),
     replace(TERNARY, name="tq1_0", matrix_type=Type.TQ1_0),
     replace(TERNARY, name="tq1_0-tied", matrix_type=Type.TQ1_0, tied=True, other_types=()),
+]
+# All experts in use: a near tie of two experts that falls the other way is no error of the arithmetic.
+ALL_EXPERTS = (("num_local_experts", 4), ("num_experts_per_tok", 4))
+MIXTRAL = replace(BLOCKS, family="mixtral", settings=ALL_EXPERTS)
+QUANTIZED_SPECS += [
+    replace(MIXTRAL, name="mixtral-q4_0", matrix_type=Type.Q4_0),
+    replace(K_QUANTS, name="mixtral-q4_k", family="mixtral", settings=ALL_EXPERTS),
+    replace(TERNARY, name="mixtral-tq2_0", family="mixtral", settings=ALL_EXPERTS),
+    replace(BLOCKS, name="qwen3moe-q8_0", family="qwen3moe", settings=ALL_EXPERTS),
 ]
 TOKENS = 70  # more than a batch of 64, no multiple of anything
 

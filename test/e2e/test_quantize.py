@@ -69,7 +69,7 @@ def test_the_error_is_below_that_of_ggml(encoding: str, kind: Type, weighted: bo
 
 def input_squares(model: BuiltModel, tokens: list[int]) -> dict[str, np.ndarray]:
     """What llama-imatrix measures: by GGUF name, sums of the squares of each linear layer's inputs."""
-    names = {name: target for name, target, *_ in gguf_tensors(model.spec, model.torch_model)}
+    names = {name: target for name, _, target, *_ in gguf_tensors(model.spec, model.torch_model)}
     sums: dict[str, np.ndarray] = {}
 
     def hook(target: str) -> Callable[[torch.nn.Module, tuple[torch.Tensor, ...]], None]:
@@ -142,7 +142,7 @@ def test_the_report_has_encoding_bits_and_error_of_each_weight(build_model: Buil
     report, result = compile_with_report(
         model.path, tmp_path / "m.tern", f"--quantize={policy}", "--target=x86_64-avx2,x86_64-avx512vnni"
     )
-    matrices = {target: values for _, target, values, *_ in gguf_tensors(model.spec, model.torch_model)}
+    matrices = {target: values for _, _, target, values, *_ in gguf_tensors(model.spec, model.torch_model)}
     matrices = {name: values for name, values in matrices.items() if values.ndim == 2}
     assert report.keys() == matrices.keys()
     lines = result.err.splitlines()

@@ -16,7 +16,8 @@ def Tern_Dialect : Dialect {
     for quantized activations; none means plain f32 or i32).
 
     A leading dynamic dimension stands for a symbol, given by the argument attribute `tern.dim`:
-    `"T"`, the rows of a call, or `"R"`, the rows whose logits are wanted.
+    `"T"`, the rows of a call, `"R"`, the rows whose logits are wanted, or a multiple of the first: `"8T"`, eight rows
+    for each row of the call (one for each of the experts it is routed to).
 
     The fuse and form-kernels passes move ops into isolated `tern.kernel` regions that `tern.launch`
     calls; the plan dialect takes over from there.
@@ -77,6 +78,20 @@ def Tern_ActivationAttr : Tern_Attr<"Activation", "act"> {
   }];
   let parameters = (ins "unsigned":$groupSize, "unsigned":$sumSize);
   let hasCustomAssemblyFormat = 1;
+}
+
+def Tern_ExpertRowsAttr : Tern_Attr<"ExpertRows", "expert_rows"> {
+  let summary = "which rows each expert of a mixture takes";
+  let description = [{
+    Row t of a call is routed to `used` of `experts` experts; pair t * used + j is its j-th. The value lists the pairs
+    by expert, in blocks that one expert takes together (`compiler/Kernels/ExpertRows.h`).
+
+    ```mlir
+    tensor<?xi32, #tern.expert_rows<experts = 64, used = 8>>
+    ```
+  }];
+  let parameters = (ins "unsigned":$experts, "unsigned":$used);
+  let assemblyFormat = "`<` struct(params) `>`";
 }
 
 def Tern_FileAttr : Tern_Attr<"File", "file"> {

@@ -87,23 +87,91 @@ def Tern_EmbedOp : Tern_PureOp<"embed"> {
   let hasVerifier = 1;
 }
 
-def Tern_LinearOp : Tern_PureOp<"linear"> {
+def Tern_LinearOp : Tern_PureOp<"linear", [AttrSizedOperandSegments]> {
   let summary = "y = x W^T (+ bias)";
   let description = [{
     Shapes: x [T, K] (plain f32, or `#tern.act`), weight [N, K] or [parts, N, K], bias [N], result [T, N] or
     [T, parts, N]. Sums over K run in one fixed order: groups ascending.
 
+    With `experts`, the weight holds the matrices of E experts one after the other, [E * N, K] or [parts, E * N, K], and
+    the result a row for each pair of a row and one of its experts, [U * T, N] or [U * T, parts, N]. x has a row for
+    each row of the call, or with `paired` one for each pair. Of the weight only the experts in use are read.
+
     ```mlir
     %y = tern.linear %x, %w : tensor<?x64xf32>, tensor<128x64xf32, #tern.enc<f16>> -> tensor<?x128xf32>
     %z = tern.linear %q, %v bias %b : tensor<?x64xf32, #tern.act<group = 32, sums = 32>>,
         tensor<128x64xf32, #tern.enc<int4, group = 32, scale = f16>>, tensor<128xf32> -> tensor<?x128xf32>
+    %e = tern.linear %x, %u experts %rows : tensor<?x64xf32>, tensor<512x64xf32, #tern.enc<f16>>
+        experts tensor<?xi32, #tern.expert_rows<experts = 4, used = 2>> -> tensor<?x128xf32>
     ```
   }];
-  let arguments = (ins AnyRankedTensor:$x, AnyRankedTensor:$weight, Optional<1DTensorOf<[F32]>>:$bias);
+  let arguments = (ins AnyRankedTensor:$x, AnyRankedTensor:$weight, Optional<1DTensorOf<[F32]>>:$bias,
+                       Optional<1DTensorOf<[I32]>>:$experts, UnitAttr:$paired);
   let results = (outs AnyRankedTensor:$result);
   let assemblyFormat = [{
-    $x `,` $weight (`bias` $bias^)? attr-dict `:` type($x) `,` type($weight) (`,` type($bias)^)? `->` type($result)
+    $x `,` $weight (`bias` $bias^)? (`experts` $experts^)? (`paired` $paired^)? attr-dict
+    `:` type($x) `,` type($weight) (`,` type($bias)^)? (`experts` type($experts)^)? `->` type($result)
   }];
+  let hasVerifier = 1;
+  let builders = [OpBuilder<(ins "::mlir::Type":$result, "::mlir::Value":$x, "::mlir::Value":$weight,
+                                 "::mlir::Value":$bias), [{
+    build($_builder, $_state, result, x, weight, bias, /*experts=*/::mlir::Value(), /*paired=*/false);
+  }]>];
+  let extraClassDeclaration = [{
+    /// Of the weight's rows; null without experts.
+    ::tern::ExpertRowsAttr getExpertRows() {
+      return getExperts() ? ::llvm::cast<::tern::ExpertRowsAttr>(
+                                ::llvm::cast<::mlir::RankedTensorType>(getExperts().getType()).getEncoding())
+                          : ::tern::ExpertRowsAttr();
+    }
+  }];
+}
+
+def Tern_RouteOp : Tern_PureOp<"route"> {
+  let summary = "choose a row's experts";
+  let description = [{
+    Softmax over the logits [T, E] of each row, then the U most likely experts in descending order (of equal ones the
+    first): their numbers and probabilities, both [T, U]. With `normalize` the probabilities are divided by their sum;
+    `scale` multiplies them (Shazeer et al., 2017; Fedus et al., 2022).
+
+    ```mlir
+    %ids, %p = tern.route %logits {normalize} : tensor<?x64xf32> -> tensor<?x8xi32>, tensor<?x8xf32>
+    ```
+  }];
+  let arguments = (ins AnyRankedTensor:$logits, UnitAttr:$normalize, DefaultValuedAttr<F32Attr, "1.0f">:$scale);
+  let results = (outs AnyRankedTensor:$ids, AnyRankedTensor:$probabilities);
+  let assemblyFormat = "$logits attr-dict `:` type($logits) `->` type($ids) `,` type($probabilities)";
+  let hasVerifier = 1;
+}
+
+def Tern_ExpertRowsOp : Tern_PureOp<"expert_rows"> {
+  let summary = "list the rows of each expert";
+  let description = [{
+    From the experts [T, U] of each row (numbers below E) to `#tern.expert_rows`.
+
+    ```mlir
+    %rows = tern.expert_rows %ids : tensor<?x8xi32> -> tensor<?xi32, #tern.expert_rows<experts = 64, used = 8>>
+    ```
+  }];
+  let arguments = (ins AnyRankedTensor:$ids);
+  let results = (outs 1DTensorOf<[I32]>:$result);
+  let assemblyFormat = "$ids attr-dict `:` type($ids) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+def Tern_CombineOp : Tern_PureOp<"combine"> {
+  let summary = "weighted sum of the experts' results";
+  let description = [{
+    `result[t] = sum over j ascending of weights[t, j] * x[U * t + j]`. Shapes: x [U * T, H], weights [T, U],
+    result [T, H].
+
+    ```mlir
+    %y = tern.combine %x, %p : tensor<?x2048xf32>, tensor<?x8xf32> -> tensor<?x2048xf32>
+    ```
+  }];
+  let arguments = (ins AnyRankedTensor:$x, AnyRankedTensor:$weights);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$x `,` $weights attr-dict `:` type($x) `,` type($weights) `->` type($result)";
   let hasVerifier = 1;
 }
 

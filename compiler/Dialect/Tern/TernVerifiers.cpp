@@ -135,6 +135,25 @@ LogicalResult EmbedOp::verify() {
   return requireDim(*this, "result", result, 1, table.getDimSize(1));
 }
 
+static LogicalResult verifyExperts(LinearOp op) {
+  if (!op.getExperts()) {
+    if (op.getPaired())
+      return op.emitOpError()
+             << "paired says something about the rows of experts, and there are none";
+    return success();
+  }
+  auto lists = tensorOf(op.getExperts()), weight = tensorOf(op.getWeight());
+  auto rows = dyn_cast_if_present<ExpertRowsAttr>(lists.getEncoding());
+  if (!rows)
+    return op.emitOpError() << "experts must be #tern.expert_rows, got " << lists;
+  if (weight.getDimSize(weight.getRank() - 2) % rows.getExperts() != 0)
+    return op.emitOpError() << "weight " << weight << " cannot hold " << rows.getExperts()
+                            << " experts of equal size";
+  if (op.getBias())
+    return op.emitOpError() << "experts take no bias";
+  return success();
+}
+
 LogicalResult LinearOp::verify() {
   auto x = tensorOf(getX()), weight = tensorOf(getWeight()), result = tensorOf(getResult());
   if (failed(requireRank(*this, "x", x, 2)) || failed(requirePlainF32(*this, "result", result)) ||
@@ -142,13 +161,17 @@ LogicalResult LinearOp::verify() {
     return failure();
   if (weight.getRank() != 2 && weight.getRank() != 3)
     return emitOpError() << "weight must be [N, K] or [parts, N, K], got " << weight;
+  if (failed(verifyExperts(*this)))
+    return failure();
   if (failed(requireRank(*this, "result", result, weight.getRank())))
     return failure();
   if (x.getDimSize(1) != weight.getShape().back())
     return emitOpError() << "x has K = " << x.getDimSize(1)
                          << ", weight K = " << weight.getShape().back();
-  for (int64_t dim = 0; dim + 1 < weight.getRank(); ++dim)
-    if (failed(requireDim(*this, "result", result, dim + 1, weight.getDimSize(dim))))
+  int64_t experts = getExperts() ? getExpertRows().getExperts() : 1;
+  for (int64_t dim = 0, last = weight.getRank() - 2; dim <= last; ++dim)
+    if (failed(requireDim(*this, "result", result, dim + 1,
+                          weight.getDimSize(dim) / (dim == last ? experts : 1))))
       return failure();
   if (getBias()) {
     if (weight.getRank() != 2)
@@ -176,6 +199,46 @@ LogicalResult LinearOp::verify() {
                          << " need sums over " << desc.groupSize
                          << " elements, x has sums = " << sums;
   return success();
+}
+
+LogicalResult RouteOp::verify() {
+  auto logits = tensorOf(getLogits()), ids = tensorOf(getIds()),
+       probabilities = tensorOf(getProbabilities());
+  if (failed(requireRank(*this, "logits", logits, 2)) ||
+      failed(requirePlainF32(*this, "logits", logits)) ||
+      failed(requireRank(*this, "ids", ids, 2)) || failed(requireSameRows(*this, logits, ids)) ||
+      failed(requirePlainF32(*this, "probabilities", probabilities)))
+    return failure();
+  if (!ids.getElementType().isInteger(32) || ids.getShape() != probabilities.getShape())
+    return emitOpError() << "results must be i32 and f32 of one shape, got " << ids << " and "
+                         << probabilities;
+  if (ids.getDimSize(1) < 1 || ids.getDimSize(1) > logits.getDimSize(1))
+    return emitOpError() << "cannot choose " << ids.getDimSize(1) << " of " << logits.getDimSize(1)
+                         << " experts";
+  return success();
+}
+
+LogicalResult ExpertRowsOp::verify() {
+  auto ids = tensorOf(getIds()), result = tensorOf(getResult());
+  auto rows = dyn_cast_if_present<ExpertRowsAttr>(result.getEncoding());
+  if (!rows)
+    return emitOpError() << "result must be #tern.expert_rows, got " << result;
+  if (failed(requireRank(*this, "ids", ids, 2)) || failed(requireSameRows(*this, ids, result)))
+    return failure();
+  if (!ids.getElementType().isInteger(32))
+    return emitOpError() << "ids must be i32, got " << ids;
+  return requireDim(*this, "ids", ids, 1, rows.getUsed());
+}
+
+LogicalResult CombineOp::verify() {
+  auto x = tensorOf(getX()), weights = tensorOf(getWeights()), result = tensorOf(getResult());
+  for (auto [name, type] :
+       {std::pair<StringRef, RankedTensorType>{"x", x}, {"weights", weights}, {"result", result}})
+    if (failed(requireRank(*this, name, type, 2)) || failed(requirePlainF32(*this, name, type)))
+      return failure();
+  if (failed(requireSameRows(*this, weights, result)))
+    return failure();
+  return requireDim(*this, "result", result, 1, x.getDimSize(1));
 }
 
 LogicalResult RmsNormOp::verify() { return verifyNorm(*this, getGroup(), getEpsilon()); }
@@ -390,13 +453,19 @@ LogicalResult KernelOp::verify() {
     return emitOpError() << "needs one block that ends in tern.yield";
   if (yield.getOperandTypes() != TypeRange(getResultTypes()))
     return emitOpError() << "yields types that differ from its results";
+  auto isSymbol = [](StringRef text) {
+    unsigned times = 0;
+    return text == "T" || text == "R" ||
+           (text.consume_back("T") && !text.getAsInteger(10, times) && times > 1);
+  };
   for (unsigned i = 0, e = getNumArguments(); i < e; ++i) {
     auto type = dyn_cast<RankedTensorType>(getArgumentTypes()[i]);
     bool dynamic = type && type.getRank() > 0 && type.isDynamicDim(0);
     auto symbol = getArgAttrOfType<StringAttr>(i, "tern.dim");
-    if (dynamic && (!symbol || (symbol.getValue() != "T" && symbol.getValue() != "R")))
+    if (dynamic && (!symbol || !isSymbol(symbol.getValue())))
       return emitOpError() << "argument " << i
-                           << " has a dynamic dimension and needs tern.dim = \"T\" or \"R\"";
+                           << " has a dynamic dimension and needs tern.dim = \"T\", \"R\" or a "
+                              "multiple as \"8T\"";
   }
   return success();
 }

@@ -17,6 +17,7 @@ enum class Hyperparameters : uint32_t {
   SlidingRopeBase = 1 << 4,  ///< rope.freq_base_swa
   HiddenActivation = 1 << 5, ///< hidden_activation
   LongRope = 1 << 6,         ///< rope_factors_long, rope_factors_short and their keys
+  Experts = 1 << 7,          ///< expert_count and what belongs to it
 };
 constexpr Hyperparameters operator|(Hyperparameters a, Hyperparameters b) {
   return Hyperparameters(uint32_t(a) | uint32_t(b));
@@ -61,6 +62,7 @@ void buildLlama(GraphBuilder &graph);
 void buildOlmo2(GraphBuilder &graph);
 void buildPhi2(GraphBuilder &graph);
 void buildQwen2(GraphBuilder &graph);
+void buildQwen2MoE(GraphBuilder &graph);
 void buildQwen3(GraphBuilder &graph);
 void buildSmolLM3(GraphBuilder &graph);
 void buildStableLM(GraphBuilder &graph);

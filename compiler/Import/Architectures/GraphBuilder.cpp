@@ -415,6 +415,72 @@ Value GraphBuilder::gatedFeedForward(Value x, unsigned layer, const FeedForwardO
   return linear(product, prefix + "ffn_down", model.hidden, Bias::Optional);
 }
 
+Value GraphBuilder::expertLinear(Value x, const Twine &name, uint64_t rowCount, Value expertRows,
+                                 bool paired) {
+  std::string key = (name + ".weight").str();
+  uint64_t columns = cast<RankedTensorType>(x.getType()).getDimSize(1), count = model.experts.count;
+  const SourceTensor *tensor = require(key, {count, rowCount, columns});
+  auto encoding =
+      EncodingAttr::get(builder.getContext(), tensor ? tensor->encoding : EncodingDesc());
+  auto type = RankedTensorType::get({int64_t(count * rowCount), int64_t(columns)},
+                                    builder.getF32Type(), encoding);
+  Value weight = param(key, type, sourceOf(tensor, count * rowCount, std::nullopt));
+  return LinearOp::create(builder, location, rows(rowCount), x, weight, Value(), expertRows,
+                          paired);
+}
+
+Value GraphBuilder::sharedExpert(Value x, const std::string &prefix, uint64_t inner) {
+  Value gate = linear(x, prefix + "ffn_gate_shexp", inner, Bias::None);
+  Value up = linear(x, prefix + "ffn_up_shexp", inner, Bias::None);
+  Value shared = linear(activatedProduct(gate, up, Activation::Silu), prefix + "ffn_down_shexp",
+                        model.hidden, Bias::None);
+  std::string name = prefix + "ffn_gate_inp_shexp.weight";
+  if (!has(name))
+    return shared;
+  // A matrix of one row, stored as a vector.
+  const SourceTensor *tensor = require(name, {model.hidden});
+  auto type = RankedTensorType::get(
+      {1, int64_t(model.hidden)}, builder.getF32Type(),
+      EncodingAttr::get(builder.getContext(), tensor ? tensor->encoding : EncodingDesc()));
+  Value weight = param(name, type, sourceOf(tensor, 1, std::nullopt));
+  Value share = LinearOp::create(builder, location, rows(1), x, weight, Value());
+  return map({shared, share}, [](OpBuilder &inner, Location at, ValueRange args) -> Value {
+    Scalars scalars(inner, at);
+    Value power = scalars.op<math::ExpOp>(scalars.op<arith::NegFOp>(args[1]));
+    return scalars.divide(args[0], scalars.add(power, scalars.constant(1)));
+  });
+}
+
+Value GraphBuilder::gatedOrExperts(Value x, unsigned layer, bool normalize) {
+  std::string prefix = ("blk." + Twine(layer) + ".").str();
+  const ExpertConfig &experts = model.experts;
+  if (experts.count == 0 || !has(prefix + "ffn_gate_inp.weight"))
+    return gatedFeedForward(x, layer);
+  uint64_t inner = experts.feedForward ? experts.feedForward : model.feedForward[layer];
+  auto sizes = {ShapedType::kDynamic, int64_t(experts.used)};
+  Value logits = linear(x, prefix + "ffn_gate_inp", experts.count, Bias::None);
+  auto route =
+      RouteOp::create(builder, location, RankedTensorType::get(sizes, builder.getI32Type()),
+                      RankedTensorType::get(sizes, builder.getF32Type()), logits,
+                      experts.normalize.value_or(normalize) ? builder.getUnitAttr() : UnitAttr(),
+                      builder.getF32FloatAttr(float(experts.scale)));
+  auto listType = RankedTensorType::get(
+      {ShapedType::kDynamic}, builder.getI32Type(),
+      ExpertRowsAttr::get(builder.getContext(), unsigned(experts.count), unsigned(experts.used)));
+  Value lists = ExpertRowsOp::create(builder, location, listType, route.getIds());
+  Value gate = expertLinear(x, prefix + "ffn_gate_exps", inner, lists, /*paired=*/false);
+  Value up = expertLinear(x, prefix + "ffn_up_exps", inner, lists, /*paired=*/false);
+  Value down = expertLinear(activatedProduct(gate, up, Activation::Silu), prefix + "ffn_down_exps",
+                            model.hidden, lists, /*paired=*/true);
+  Value y =
+      CombineOp::create(builder, location, rows(model.hidden), down, route.getProbabilities());
+  if (!has(prefix + "ffn_down_shexp.weight"))
+    return y;
+  uint64_t shared =
+      experts.sharedFeedForward ? experts.sharedFeedForward : model.feedForward[layer];
+  return add(y, sharedExpert(x, prefix, shared));
+}
+
 Value GraphBuilder::feedForward(Value x, unsigned layer, Activation activation) {
   std::string prefix = ("blk." + Twine(layer) + ".").str();
   Value inner = linear(x, prefix + "ffn_up", model.feedForward[layer], Bias::Optional);

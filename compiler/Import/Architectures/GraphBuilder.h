@@ -79,6 +79,10 @@ public:
   /// ffn_down(act(ffn_gate x) * ffn_up x). Where a file has no ffn_gate, ffn_up holds it above.
   mlir::Value gatedFeedForward(mlir::Value x, unsigned layer,
                                const FeedForwardOptions &options = {});
+  /// Where the layer has experts (ffn_gate_inp), the mixture of those that each row chooses, and
+  /// the shared expert if the file has one; else gatedFeedForward(). `normalize`: whether the
+  /// family divides the chosen experts' probabilities by their sum.
+  mlir::Value gatedOrExperts(mlir::Value x, unsigned layer, bool normalize);
   /// ffn_down(act(ffn_up x)).
   mlir::Value feedForward(mlir::Value x, unsigned layer, Activation activation);
   /// The model was trained with one scale of its int8 activations per token.
@@ -113,6 +117,11 @@ private:
   mlir::Value linear(mlir::Value x, const llvm::Twine &name, uint64_t rows, Bias bias,
                      const std::optional<Rows> &within);
   mlir::Value rope(mlir::Value x, double ownBase);
+  /// The experts' x W^T, each row's with its own experts; NAME.weight is [experts, rows, K].
+  mlir::Value expertLinear(mlir::Value x, const llvm::Twine &name, uint64_t rows,
+                           mlir::Value expertRows, bool paired);
+  /// sigmoid(ffn_gate_inp_shexp x) * ffn_down_shexp(silu(ffn_gate_shexp x) * ffn_up_shexp x).
+  mlir::Value sharedExpert(mlir::Value x, const std::string &prefix, uint64_t inner);
   mlir::Value matrix(const llvm::Twine &name, uint64_t rows, uint64_t columns,
                      const std::optional<Rows> &within = {});
   mlir::Value vector(const llvm::Twine &name, llvm::ArrayRef<uint64_t> shape,

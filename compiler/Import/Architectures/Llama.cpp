@@ -5,6 +5,8 @@
 // Phi-3 and Phi-4 (Abdin et al., 2024) have the same graph. Their query, key and value lie in one
 // tensor, gate and up in another, and their frequencies are divided by factors of their own for
 // long contexts (Ding et al., "LongRoPE", 2024): GraphBuilder and the configuration see to that.
+//
+// Mixtral (Jiang et al., 2024) has experts in place of the feed-forward block.
 #include "compiler/Import/Architectures/Architecture.h"
 
 using namespace mlir;
@@ -17,7 +19,8 @@ void buildLlama(GraphBuilder &graph) {
     Value attention = graph.selfAttention(graph.norm(x, layer, "attn_norm"), layer,
                                           {.window = graph.windowOf(layer, /*period=*/0)});
     x = graph.add(x, attention);
-    x = graph.add(x, graph.gatedFeedForward(graph.norm(x, layer, "ffn_norm"), layer));
+    x = graph.add(
+        x, graph.gatedOrExperts(graph.norm(x, layer, "ffn_norm"), layer, /*normalize=*/true));
   }
   graph.finishWithLogits(x);
 }

@@ -37,6 +37,15 @@ enum class NormKind : uint8_t { Rms, Layer };
 /// Which elements of a head rotate together: 2i and 2i + 1, or i and i + dimensions / 2.
 enum class RopePairs : uint8_t { Adjacent, Halves };
 
+/// A mixture of experts in place of feed-forward blocks; count 0: none.
+struct ExpertConfig {
+  uint64_t count = 0, used = 0;
+  uint64_t feedForward = 0, sharedFeedForward = 0; ///< 0: the layer's own
+  /// Whether the chosen experts' probabilities are divided by their sum, where the file says so.
+  std::optional<bool> normalize;
+  double scale = 1; ///< of the probabilities
+};
+
 /// Filled by an importer. Fields of hyperparameters that most families lack have neutral defaults.
 struct ModelConfig {
   std::string source; ///< the file, for messages
@@ -46,6 +55,7 @@ struct ModelConfig {
   /// One entry per layer.
   std::vector<uint64_t> heads, kvHeads, feedForward;
   uint64_t keySize = 0, valueSize = 0;
+  ExpertConfig experts;
   NormKind norm = NormKind::Rms;
   double epsilon = 0;
   std::optional<double> attentionScale;          ///< of scores, where the file gives it

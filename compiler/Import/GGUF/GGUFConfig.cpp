@@ -14,16 +14,14 @@ namespace {
 constexpr uint64_t largestSize = INT32_MAX;
 constexpr uint64_t largestLayers = 4096;
 constexpr uint64_t largestHead = 65536;
+constexpr uint64_t largestExperts = 1024;
 constexpr const char *longFactors = "rope_factors_long.weight";
 constexpr const char *shortFactors = "rope_factors_short.weight";
 
 // Keys that say nothing about the result, or nothing that the tensors do not say too.
-constexpr const char *keysWithoutEffect[] = {"vocab_size",
-                                             "tensor_data_layout",
-                                             "rope.scaling.finetuned",
-                                             "rope.scaling.original_context_length",
-                                             "expert_used_count",
-                                             "use_parallel_residual"};
+constexpr const char *keysWithoutEffect[] = {
+    "vocab_size", "tensor_data_layout", "rope.scaling.finetuned",
+    "rope.scaling.original_context_length", "use_parallel_residual"};
 
 // Reads typed keys of the architecture; the first failure is kept and stands for all.
 class Keys {
@@ -245,6 +243,36 @@ void readActivation(Keys &keys, ModelConfig &config) {
     keys.fail("hidden_activation", "is " + gguf::quotedText(name) + ", expected 'silu' or 'relu2'");
 }
 
+void readExperts(Keys &keys, const Architecture &architecture, ModelConfig &config) {
+  using H = Hyperparameters;
+  ExpertConfig &experts = config.experts;
+  experts.count = architecture.requiresAny(H::Experts)
+                      ? keys.required("expert_count", 1, largestExperts)
+                      : keys.optional("expert_count", 0, 0, largestExperts);
+  if (experts.count == 0) {
+    keys.has("expert_used_count"); // 0 in files of models without experts
+    return;
+  }
+  if (!architecture.readsAny(H::Experts)) {
+    keys.fail("expert_count", "asks for a mixture of experts, which is not supported for this "
+                              "architecture");
+    return;
+  }
+  experts.used = keys.required("expert_used_count", 1, experts.count);
+  experts.feedForward = keys.optional("expert_feed_forward_length", 0, 0, largestSize);
+  experts.sharedFeedForward = keys.optional("expert_shared_feed_forward_length", 0, 0, largestSize);
+  if (keys.has("expert_weights_norm"))
+    experts.normalize = keys.flag("expert_weights_norm", true);
+  experts.scale = keys.positive("expert_weights_scale", 1);
+  constexpr uint64_t softmax = 1;
+  if (uint64_t gating = keys.optional("expert_gating_func", softmax, 0, largestSize);
+      gating > softmax) // 0: not said
+    keys.fail("expert_gating_func", "is " + Twine(gating) + ", expected 1 (softmax)");
+  for (const char *name : {"expert_group_count", "expert_group_used_count"})
+    if (keys.optional(name, 1, 0, largestSize) > 1)
+      keys.fail(name, "asks for groups of experts, which are not supported");
+}
+
 // Hyperparameters of some families; one that this family does not read is an error.
 void readFamilySpecifics(Keys &keys, const Architecture &architecture, ModelConfig &config) {
   using H = Hyperparameters;
@@ -271,8 +299,7 @@ void readFamilySpecifics(Keys &keys, const Architecture &architecture, ModelConf
   if (architecture.readsAny(H::HiddenActivation))
     readActivation(keys, config);
 
-  if (keys.optional("expert_count", 0, 0, largestSize) > 0)
-    keys.fail("expert_count", "asks for a mixture of experts, which is not supported");
+  readExperts(keys, architecture, config);
   if (keys.has("hidden_activation") && !architecture.readsAny(H::HiddenActivation))
     keys.fail("hidden_activation", "is not supported for this architecture");
   for (const char *name :

@@ -191,9 +191,8 @@ TEST_F(Import, BadHyperparametersAreNamed) {
   EXPECT_EQ(
       errorWith("rope.scaling.type", "longrope"),
       ": metadata key 'llama.rope.scaling.type' is 'longrope', expected none, linear or yarn");
-  EXPECT_EQ(
-      errorWith("expert_count", uint32_t(8)),
-      ": metadata key 'llama.expert_count' asks for a mixture of experts, which is not supported");
+  EXPECT_EQ(errorWith("expert_count", uint32_t(8)),
+            ": metadata key 'llama.expert_used_count' is missing");
   EXPECT_EQ(
       errorWith("context_length", uint64_t(1) << 40),
       ": metadata key 'llama.context_length' is 1099511627776 (u64), expected an integer from 1 to "

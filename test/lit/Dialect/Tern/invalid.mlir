@@ -522,7 +522,7 @@ func.func @f(%x: tensor<4x?xf32>) {
 }
 
 // -----
-// expected-error@+1 {{'tern.kernel' op argument 0 has a dynamic dimension and needs tern.dim = "T" or "R"}}
+// expected-error@+1 {{'tern.kernel' op argument 0 has a dynamic dimension and needs tern.dim = "T", "R" or a multiple as "8T"}}
 tern.kernel @k(%x: tensor<?x64xf32>) -> tensor<?x64xf32> {
   tern.yield %x : tensor<?x64xf32>
 }
