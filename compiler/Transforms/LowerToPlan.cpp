@@ -117,10 +117,8 @@ private:
     if (auto cache = dyn_cast<CacheOp>(op)) {
       auto &list = buffers[cache];
       for (const Component &component : componentsOf(cache.getType(), DimSymbol::None)) {
-        bool table = component.space == Space::BlockTable;
         list.push_back(addBuffer(cache.getCache() + "." + component.suffix, component.space,
-                                 table ? FlatSymbolRefAttr() : cache.getCacheAttr(), {},
-                                 component.bytes));
+                                 cache.getCacheAttr(), {}, component.bytes));
       }
       return success();
     }

@@ -96,6 +96,7 @@ static Status offerOf(const fb::Artifact &artifact, const fb::Plan &plan, const 
     return {};
   }
   case fb::MemorySpace::block_table:
+    offer.indices = sizeOf(artifact.kv_caches());
     offer.bytes = sizeof(int32_t);
     return {};
   }
@@ -153,6 +154,7 @@ static Status verifyCall(const fb::Artifact &artifact, const fb::Variant &varian
                          "command %" PRIu32 ": %" PRIu32 " buffers for the %" PRIu32
                          " arguments of kernel '%.64s'",
                          number, sizeOf(call.buffers()), count, kernel.name()->c_str());
+  const fb::Buffer *ofCache = nullptr; // the first of a KV cache or its table
   for (uint32_t i = 0; i < count; ++i) {
     const uint32_t index = call.buffers()->Get(i);
     if (index >= sizeOf(plan.buffers()))
@@ -175,6 +177,15 @@ static Status verifyCall(const fb::Artifact &artifact, const fb::Variant &varian
                            " offers %" PRIu64 ", or their memory spaces differ",
                            number, i, kernel.name()->c_str(),
                            atBounds(artifact, *argument.extent()).value(), index, offered);
+    // A table leads to blocks that its own cache has.
+    if (isKvOrTable(buffer.space())) {
+      ofCache = ofCache ? ofCache : &buffer;
+      if (buffer.index() != ofCache->index())
+        return Status::error(StatusCode::invalidArtifact,
+                             "command %" PRIu32 ": kernel '%.64s' takes parts of KV caches %" PRIu32
+                             " and %" PRIu32,
+                             number, kernel.name()->c_str(), ofCache->index(), buffer.index());
+    }
     if (argument.access() != fb::AccessKind::read && !isWritable(buffer.space()))
       return Status::error(StatusCode::invalidArtifact,
                            "command %" PRIu32 ": kernel '%.64s' would write buffer %" PRIu32

@@ -54,7 +54,7 @@ static void *resolve(const Model &model, const fb::Buffer &buffer, const MemoryS
     base = spaces.kvValues[buffer.index()];
     break;
   case fb::MemorySpace::block_table:
-    base = spaces.blockTable;
+    base = spaces.blockTables[buffer.index()];
     break;
   }
   return base + buffer.offset();

@@ -16,10 +16,10 @@ namespace tern::runtime {
 struct MemorySpaces {
   uint8_t *arena = nullptr;
   uint8_t *inputs[size_t(fb::InputKind::MAX) + 1] = {};
-  uint8_t *const *outputs = nullptr;  ///< by output of the function
-  uint8_t *const *kvKeys = nullptr;   ///< by KV cache
-  uint8_t *const *kvValues = nullptr; ///< by KV cache
-  uint8_t *blockTable = nullptr;
+  uint8_t *const *outputs = nullptr;     ///< by output of the function
+  uint8_t *const *kvKeys = nullptr;      ///< by KV cache
+  uint8_t *const *kvValues = nullptr;    ///< by KV cache
+  uint8_t *const *blockTables = nullptr; ///< by KV cache
 };
 
 class BoundPlan {

@@ -63,6 +63,8 @@ Status Generation::begin(const GenerationOptions &wanted, const int32_t *prompt,
     // The last token is evaluated in any case: its logits are wanted.
     const uint32_t most = length < size - 1 ? length : uint32_t(size - 1);
     kept = commonPrefix(session->history(slot), prompt, most);
+    if (kept != length && !session->canResume(slot, kept))
+      kept = 0;
     TERN_RETURN_IF_ERROR(session->truncate(slot, kept));
   }
   options = wanted;
@@ -121,16 +123,20 @@ Status Generation::shiftContext() {
   const uint32_t movable = length - options.shiftKeep;
   const uint32_t rest = movable / 2;
   const uint32_t waiting = pendingEnd - pendingBegin;
-  if (waiting > pending.size() - rest)
+  // What cannot stay in layers with windows is evaluated again too.
+  const uint32_t again = session->canResume(slot, options.shiftKeep) ? 0 : options.shiftKeep;
+  const uint32_t moved = again + rest;
+  if (moved > pending.size() || waiting > pending.size() - moved)
     return Status::error(StatusCode::outOfRange,
                          "a context shift in slot %" PRIu32 " has no room for %" PRIu32
                          " tokens to move and %" PRIu32 " to come",
-                         slot, rest, waiting);
-  memmove(&pending[rest], &pending[pendingBegin], waiting * sizeof(int32_t));
-  memcpy(pending.data(), session->history(slot) + (length - rest), rest * sizeof(int32_t));
+                         slot, moved, waiting);
+  memmove(&pending[moved], &pending[pendingBegin], waiting * sizeof(int32_t));
+  memcpy(pending.data(), session->history(slot), again * sizeof(int32_t));
+  memcpy(&pending[again], session->history(slot) + (length - rest), rest * sizeof(int32_t));
   pendingBegin = 0;
-  pendingEnd = rest + waiting;
-  TERN_RETURN_IF_ERROR(session->truncate(slot, options.shiftKeep));
+  pendingEnd = moved + waiting;
+  TERN_RETURN_IF_ERROR(session->truncate(slot, options.shiftKeep - again));
   acceptSlot();
   return {};
 }

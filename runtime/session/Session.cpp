@@ -58,16 +58,19 @@ Status SessionSizes::compute(const Model &model, const SessionOptions &options,
     return Status::error(StatusCode::outOfRange,
                          "a context of %" PRIu32 " positions, the model's length is %" PRIu32,
                          sizes.context, length);
-  sizes.blocksPerSlot = (sizes.context + blockPositions - 1) / blockPositions;
+  sizes.blocksPerSlot = blocksOf(sizes.context);
   sizes.blockTableStride = (sizes.blocksPerSlot + blocksPerAttentionStep - 1) /
                            blocksPerAttentionStep * blocksPerAttentionStep;
 
-  const CheckedSize blocks = CheckedSize(options.slots) * uint64_t(sizes.blocksPerSlot);
   CheckedSize kv, input, output;
-  bool isAddressable = blocks.isAtMost(maxCacheBlocks);
+  bool isAddressable =
+      (CheckedSize(options.slots) * uint64_t(sizes.blocksPerSlot)).isAtMost(maxCacheBlocks);
   for (uint32_t i = 0; i < sizeOf(artifact.kv_caches()); ++i) {
     const fb::KvCache &cache = *artifact.kv_caches()->Get(i);
     const uint64_t elementSize = kvElementSize(cache);
+    const CheckedSize blocks =
+        CheckedSize(options.slots) *
+        uint64_t(BlockTables::blocksPerSlot(artifact, cache, sizes.blocksPerSlot));
     isAddressable &=
         (blocks * (cache.key_block_bytes() / elementSize)).isAtMost(maxCacheElements) &&
         (blocks * (cache.value_block_bytes() / elementSize)).isAtMost(maxCacheElements);
@@ -80,11 +83,12 @@ Status SessionSizes::compute(const Model &model, const SessionOptions &options,
     output += outputSize(artifact, *plan, i);
   const uint64_t pointers =
       2 * uint64_t(sizeOf(artifact.kv_caches())) + outputCount(artifact, *plan);
-  const uint64_t slotBytes =
-      (uint64_t(sizes.blockTableStride) + sizes.context) * sizeof(int32_t) + sizeof(Session::Slot);
-  const CheckedSize tables = CheckedSize(BoundPlan::tableBytes(*plan)) +
-                             CheckedSize(options.slots) * slotBytes + pointers * sizeof(uint8_t *) +
-                             ThreadPool::bytes(options.threads);
+  const uint64_t slotBytes = uint64_t(sizes.context) * sizeof(int32_t) + sizeof(Session::Slot);
+  const CheckedSize tables =
+      CheckedSize(BoundPlan::tableBytes(*plan)) +
+      BlockTables::bytes(artifact, options.slots, sizes.blockTableStride, sizes.blocksPerSlot) +
+      CheckedSize(options.slots) * slotBytes + pointers * sizeof(uint8_t *) +
+      ThreadPool::bytes(options.threads);
   if (!isAddressable || !kv.isValid() || !input.isValid() || !output.isValid() || !tables.isValid())
     return Status::error(StatusCode::outOfMemory,
                          "%" PRIu32 " slots of %" PRIu32 " positions are too many", options.slots,
@@ -109,7 +113,6 @@ Status Session::allocateMemory() {
   const fb::Plan &forwardPlan = *loaded->plan("forward");
   const Allocator &memory = loaded->allocator();
   const uint32_t caches = sizeOf(artifact.kv_caches());
-  const uint64_t blocks = uint64_t(slots()) * sizes.blocksPerSlot;
 
   TERN_RETURN_IF_ERROR(kv.allocate(memory, sizes.kvBytes, "the KV caches"));
   if (caches && sizes.kvBytes / (2 * caches) >= hugePageCacheSize)
@@ -119,6 +122,7 @@ Status Session::allocateMemory() {
   CheckedSize offset;
   for (uint32_t i = 0; i < caches; ++i) {
     const fb::KvCache &cache = *artifact.kv_caches()->Get(i);
+    const uint64_t blocks = uint64_t(slots()) * blockTables.blocks(i);
     kvKeys[i] = kv.data() + offset.value();
     offset += (CheckedSize(blocks) * cache.key_block_bytes()).alignedTo(blockAlignment);
     kvValues[i] = kv.data() + offset.value();
@@ -148,25 +152,17 @@ Status Session::create(const Model &model, const SessionOptions &options) {
   const Allocator &memory = model.allocator();
   TERN_RETURN_IF_ERROR(SessionSizes::compute(model, options, sizes));
   TERN_RETURN_IF_ERROR(slotStates.allocate(memory, options.slots, "the slots"));
+  TERN_RETURN_IF_ERROR(blockTables.create(model.artifact(), memory, options.slots,
+                                          sizes.blockTableStride, sizes.blocksPerSlot));
   TERN_RETURN_IF_ERROR(allocateMemory());
   TERN_RETURN_IF_ERROR(histories.allocate(memory, uint64_t(options.slots) * sizes.context,
                                           "the history of the slots"));
-  TERN_RETURN_IF_ERROR(blockTable.allocate(memory, uint64_t(options.slots) * sizes.blockTableStride,
-                                           "the block table"));
-  // Entries past a slot's last block are never meant to be used, but an attention step that covers
-  // several blocks may look at them: they lead to valid memory.
-  for (uint32_t slot = 0; slot < options.slots; ++slot)
-    for (uint32_t b = 0; b < sizes.blockTableStride; ++b) {
-      const uint32_t block = b < sizes.blocksPerSlot ? b : sizes.blocksPerSlot - 1;
-      blockTable[size_t(slot) * sizes.blockTableStride + b] =
-          int32_t(slot * sizes.blocksPerSlot + block);
-    }
   TERN_RETURN_IF_ERROR(pool.start(memory, options.threads));
   spaces.arena = arena.data();
   spaces.outputs = outputs.data();
   spaces.kvKeys = kvKeys.data();
   spaces.kvValues = kvValues.data();
-  spaces.blockTable = reinterpret_cast<uint8_t *>(blockTable.data());
+  spaces.blockTables = blockTables.data();
   TERN_RETURN_IF_ERROR(plan.bind(model, *model.plan("forward"), spaces, memory, pool));
   model.log().info("session: %" PRIu32 " slots of %" PRIu32 " positions, %" PRIu32
                    " threads, KV %" PRIu64 " bytes, arena %" PRIu64 " bytes",
@@ -214,6 +210,8 @@ Status Session::checkBatch(const Batch &batch, uint32_t &wanted) {
                            " is past the capacity of %" PRIu32
                            "; create the session with a longer context",
                            row, position, slotIndex, sizes.context);
+    if (first && position < expected)
+      TERN_RETURN_IF_ERROR(checkResumable(uint32_t(slotIndex), uint32_t(position)));
     if (first) {
       slot.call = callNumber;
       slot.start = uint32_t(position);
@@ -246,6 +244,8 @@ Status Session::forward(const Batch &batch, Logits *result, const std::atomic<bo
     const uint32_t slot = uint32_t(rowInput(fb::InputKind::slots, row));
     const uint32_t position = uint32_t(rowInput(fb::InputKind::positions, row));
     setLength(slot, slotStates[slot].start);
+    if (position >= slotStates[slot].written)
+      slotStates[slot].written = position + 1;
     histories[size_t(slot) * sizes.context + position] = batch.tokens[row];
   }
   int32_t integers[TERN_INT_COUNT] = {};
@@ -269,14 +269,29 @@ Status Session::truncate(uint32_t slot, uint32_t length) {
                          "truncating slot %" PRIu32 " of %" PRIu32 " to %" PRIu32
                          " positions, it holds %" PRIu32,
                          slot, slots(), length, this->length(slot));
-  if (length != slotStates[slot].length)
-    setLength(slot, length);
+  if (length == slotStates[slot].length)
+    return {};
+  TERN_RETURN_IF_ERROR(checkResumable(slot, length));
+  setLength(slot, length);
   return {};
+}
+
+Status Session::checkResumable(uint32_t slot, uint32_t position) const {
+  const uint32_t first = firstResumable(loaded->artifact(), slotStates[slot].written, position);
+  if (first == position)
+    return {};
+  return Status::error(StatusCode::outOfRange,
+                       "going back to position %" PRIu32 " in slot %" PRIu32
+                       ": layers with a window have dropped what it attends to; go back to 0, or "
+                       "to %" PRIu32 " and up",
+                       position, slot, first);
 }
 
 /// Every change of a slot begins or ends here.
 void Session::setLength(uint32_t slot, uint32_t length) {
   slotStates[slot].length = length;
+  if (length == 0)
+    slotStates[slot].written = 0;
   ++slotStates[slot].changes;
 }
 
@@ -289,21 +304,20 @@ Status Session::copySlot(uint32_t source, uint32_t destination) {
     return {};
   const fb::Artifact &artifact = loaded->artifact();
   const uint32_t length = slotStates[source].length;
-  const uint32_t used = (length + blockPositions - 1) / blockPositions;
-  const int32_t *from = &blockTable[size_t(source) * sizes.blockTableStride];
-  const int32_t *to = &blockTable[size_t(destination) * sizes.blockTableStride];
+  const uint32_t written = slotStates[source].written;
   for (uint32_t c = 0; c < kvKeys.size(); ++c) {
-    const uint64_t keyBytes = artifact.kv_caches()->Get(c)->key_block_bytes();
-    const uint64_t valueBytes = artifact.kv_caches()->Get(c)->value_block_bytes();
-    for (uint32_t b = 0; b < used; ++b) {
-      memcpy(kvKeys[c] + keyBytes * uint64_t(to[b]), kvKeys[c] + keyBytes * uint64_t(from[b]),
-             keyBytes);
-      memcpy(kvValues[c] + valueBytes * uint64_t(to[b]),
-             kvValues[c] + valueBytes * uint64_t(from[b]), valueBytes);
+    const fb::KvCache &cache = *artifact.kv_caches()->Get(c);
+    const uint64_t keyBytes = cache.key_block_bytes(), valueBytes = cache.value_block_bytes();
+    for (uint32_t b = firstBlockHeld(artifact, cache, written); b < blocksOf(length); ++b) {
+      const uint64_t from = blockTables.block(c, source, b);
+      const uint64_t to = blockTables.block(c, destination, b);
+      memcpy(kvKeys[c] + keyBytes * to, kvKeys[c] + keyBytes * from, keyBytes);
+      memcpy(kvValues[c] + valueBytes * to, kvValues[c] + valueBytes * from, valueBytes);
     }
   }
   memcpy(&histories[size_t(destination) * sizes.context],
          &histories[size_t(source) * sizes.context], length * sizeof(int32_t));
   setLength(destination, length);
+  slotStates[destination].written = length ? written : 0;
   return {};
 }

@@ -8,6 +8,7 @@
 #include "runtime/core/Model.h"
 #include "runtime/device/BoundPlan.h"
 #include "runtime/device/ThreadPool.h"
+#include "runtime/session/BlockTables.h"
 
 #include <atomic>
 
@@ -83,7 +84,13 @@ public:
   /// where their rows began.
   Status forward(const Batch &batch, Logits *result, const std::atomic<bool> *cancel = nullptr);
 
+  /// Fails where canResume() is false.
   Status truncate(uint32_t slot, uint32_t length);
+  /// Whether a slot can go on at a position up to its length. Layers with a window have dropped
+  /// what lies far behind: going back by 64 positions is always possible, to 0 too.
+  bool canResume(uint32_t slot, uint32_t position) const {
+    return firstResumable(loaded->artifact(), slotStates[slot].written, position) == position;
+  }
   Status copySlot(uint32_t source, uint32_t destination);
 
   /// Bytes of a slot that saveSlot() writes.
@@ -109,22 +116,26 @@ private:
   friend struct SessionSizes;
   struct Slot {
     uint32_t length;
-    uint32_t next;  ///< position the next row must have, if `call` is the current one
-    uint32_t start; ///< position of the first row of that call
+    uint32_t written; ///< positions below it have been written since the slot was last empty
+    uint32_t next;    ///< position the next row must have, if `call` is the current one
+    uint32_t start;   ///< position of the first row of that call
     uint64_t call;
     uint64_t changes;
   };
   void setLength(uint32_t slot, uint32_t length);
   Status allocateMemory();
   void clearTail(uint32_t slot);
-  template <typename Stream> Status passSlot(uint32_t slot, uint32_t length, Stream &stream);
+  template <typename Stream>
+  Status passSlot(uint32_t slot, uint32_t length, uint32_t written, Stream &stream);
   Status checkBatch(const Batch &batch, uint32_t &wanted);
+  Status checkResumable(uint32_t slot, uint32_t position) const;
 
   const Model *loaded = nullptr;
   SessionSizes sizes;
   Block kv, arena, inputMemory, outputMemory;
   Array<uint8_t *> kvKeys, kvValues, outputs;
-  Array<int32_t> blockTable, histories;
+  BlockTables blockTables;
+  Array<int32_t> histories;
   Array<Slot> slotStates;
   MemorySpaces spaces;
   uint64_t callNumber = 0;

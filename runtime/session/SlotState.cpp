@@ -2,7 +2,7 @@
 //
 //   SlotStateHeader                      version, digests of the artifact and of its code, sizes
 //   i32 tokens[length]
-//   per KV cache: used key blocks, used value blocks
+//   per KV cache: key blocks, value blocks; of a cache with a window those it still holds
 //   SHA-256 of all of the above
 //
 // Little endian, as the artifact. A state fits only the artifact it came from, and of its variants
@@ -24,7 +24,7 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "states are little endi
 namespace {
 
 constexpr char stateMagic[8] = {'T', 'E', 'R', 'N', 'S', 'L', 'O', 'T'};
-constexpr uint32_t stateVersion = 2;
+constexpr uint32_t stateVersion = 3;
 
 struct SlotStateHeader {
   char magic[8];
@@ -33,10 +33,12 @@ struct SlotStateHeader {
   uint8_t artifactDigest[Sha256::digestSize];
   uint8_t codeDigest[Sha256::digestSize]; ///< of the variant's image
   uint32_t length;
+  uint32_t written; ///< positions below it have been written, where windows have dropped some
   uint32_t cacheCount;
-  uint64_t positionBytes; ///< of all caches' blocks together
+  uint32_t reserved;
+  uint64_t blockBytes; ///< of a block of each cache together
 };
-static_assert(sizeof(SlotStateHeader) == 96);
+static_assert(sizeof(SlotStateHeader) == 104);
 
 /// Writes or reads, and digests what passes.
 template <typename Stream> class Digesting {
@@ -58,15 +60,11 @@ private:
 
 } // namespace
 
-static uint64_t blocksOf(uint32_t length) {
-  return (uint64_t(length) + blockPositions - 1) / blockPositions;
-}
-
 static const uint8_t *codeDigestOf(const fb::Variant &variant) {
   return variant.code_digest()->bytes()->data();
 }
 
-static SlotStateHeader headerFor(const Model &model, uint32_t length) {
+static SlotStateHeader headerFor(const Model &model, uint32_t length, uint32_t written) {
   SlotStateHeader header = {};
   memcpy(header.magic, stateMagic, sizeof(stateMagic));
   header.version = stateVersion;
@@ -74,22 +72,33 @@ static SlotStateHeader headerFor(const Model &model, uint32_t length) {
   memcpy(header.artifactDigest, model.digest(), Sha256::digestSize);
   memcpy(header.codeDigest, codeDigestOf(model.variant()), Sha256::digestSize);
   header.length = length;
+  header.written = length;
   header.cacheCount = sizeOf(model.artifact().kv_caches());
   for (uint32_t i = 0; i < header.cacheCount; ++i) {
     const fb::KvCache &cache = *model.artifact().kv_caches()->Get(i);
-    header.positionBytes += cache.key_block_bytes() + cache.value_block_bytes();
+    header.blockBytes += cache.key_block_bytes() + cache.value_block_bytes();
+    if (firstBlockHeld(model.artifact(), cache, written) > 0)
+      header.written = written; // something has been dropped
   }
   return header;
 }
 
 /// Bytes of the state that begins with this header.
-static uint64_t stateBytesOf(const SlotStateHeader &header) {
-  return sizeof(header) + uint64_t(header.length) * sizeof(int32_t) +
-         blocksOf(header.length) * header.positionBytes + Sha256::digestSize;
+static uint64_t stateBytesOf(const Model &model, const SlotStateHeader &header) {
+  uint64_t bytes = sizeof(header) + uint64_t(header.length) * sizeof(int32_t) + Sha256::digestSize;
+  for (uint32_t i = 0; i < header.cacheCount; ++i) {
+    const fb::KvCache &cache = *model.artifact().kv_caches()->Get(i);
+    const uint64_t first = firstBlockHeld(model.artifact(), cache, header.written);
+    const uint64_t end = blocksOf(header.length);
+    bytes +=
+        (end > first ? end - first : 0) * (cache.key_block_bytes() + cache.value_block_bytes());
+  }
+  return bytes;
 }
 
 uint64_t Session::stateBytes(uint32_t slot) const {
-  return stateBytesOf(headerFor(*loaded, length(slot)));
+  const uint32_t written = slot < slots() ? slotStates[slot].written : 0;
+  return stateBytesOf(*loaded, headerFor(*loaded, length(slot), written));
 }
 
 /// Zeroes what lies behind the first `kept` of the `positions` cells of each row; returns the end.
@@ -108,13 +117,12 @@ void Session::clearTail(uint32_t slot) {
   const uint32_t length = slotStates[slot].length, used = length % blockPositions;
   if (used == 0)
     return;
-  const uint64_t block =
-      uint64_t(blockTable[size_t(slot) * sizes.blockTableStride + length / blockPositions]);
   // The layouts are the schema's (KvCache).
   constexpr uint32_t keyTile = 16;
   for (uint32_t c = 0; c < kvKeys.size(); ++c) {
     const fb::KvCache &cache = *loaded->artifact().kv_caches()->Get(c);
     const uint64_t element = kvElementSize(cache), scale = kvScaleSize(cache);
+    const uint64_t block = blockTables.block(c, slot, length / blockPositions);
     uint8_t *keys = kvKeys[c] + cache.key_block_bytes() * block;
     for (uint32_t head = 0; head < cache.kv_heads(); ++head)
       for (uint32_t first = 0; first < blockPositions; first += keyTile) {
@@ -132,18 +140,19 @@ void Session::clearTail(uint32_t slot) {
 
 /// Passes a slot's tokens and blocks, in the order of the format.
 template <typename Stream>
-Status Session::passSlot(uint32_t slot, uint32_t length, Stream &stream) {
+Status Session::passSlot(uint32_t slot, uint32_t length, uint32_t written, Stream &stream) {
   TERN_RETURN_IF_ERROR(
       stream.pass(&histories[size_t(slot) * sizes.context], size_t(length) * sizeof(int32_t)));
-  const int32_t *blocks = &blockTable[size_t(slot) * sizes.blockTableStride];
   for (uint32_t c = 0; c < kvKeys.size(); ++c) {
     const fb::KvCache &cache = *loaded->artifact().kv_caches()->Get(c);
-    for (uint64_t b = 0; b < blocksOf(length); ++b)
-      TERN_RETURN_IF_ERROR(stream.pass(kvKeys[c] + cache.key_block_bytes() * uint64_t(blocks[b]),
-                                       cache.key_block_bytes()));
-    for (uint64_t b = 0; b < blocksOf(length); ++b)
+    const uint32_t first = firstBlockHeld(loaded->artifact(), cache, written);
+    for (uint32_t b = first; b < blocksOf(length); ++b)
       TERN_RETURN_IF_ERROR(
-          stream.pass(kvValues[c] + cache.value_block_bytes() * uint64_t(blocks[b]),
+          stream.pass(kvKeys[c] + cache.key_block_bytes() * blockTables.block(c, slot, b),
+                      cache.key_block_bytes()));
+    for (uint32_t b = first; b < blocksOf(length); ++b)
+      TERN_RETURN_IF_ERROR(
+          stream.pass(kvValues[c] + cache.value_block_bytes() * blockTables.block(c, slot, b),
                       cache.value_block_bytes()));
   }
   return {};
@@ -159,10 +168,11 @@ static Status checkSlot(uint32_t slot, uint32_t slots) {
 Status Session::saveSlot(uint32_t slot, const StateWriter &writer) {
   TERN_RETURN_IF_ERROR(checkSlot(slot, slots()));
   clearTail(slot);
-  const SlotStateHeader header = headerFor(*loaded, slotStates[slot].length);
+  const SlotStateHeader header =
+      headerFor(*loaded, slotStates[slot].length, slotStates[slot].written);
   Digesting<StateWriter> stream(writer);
   TERN_RETURN_IF_ERROR(stream.pass(&header, sizeof(header)));
-  TERN_RETURN_IF_ERROR(passSlot(slot, header.length, stream));
+  TERN_RETURN_IF_ERROR(passSlot(slot, header.length, header.written, stream));
   uint8_t digest[Sha256::digestSize];
   stream.finish(digest);
   if (writer.transfer(writer.context, digest, sizeof(digest)) != 0)
@@ -186,7 +196,7 @@ static Status checkHeader(const SlotStateHeader &header, const Model &model, uin
     return Status::error(StatusCode::unsupported,
                          "a saved slot of version %" PRIu32 ", this runtime reads %" PRIu32,
                          header.version, stateVersion);
-  const SlotStateHeader expected = headerFor(model, header.length);
+  const SlotStateHeader expected = headerFor(model, header.length, header.written);
   if (memcmp(header.artifactDigest, expected.artifactDigest, Sha256::digestSize) != 0)
     return Status::error(
         StatusCode::invalidArgument,
@@ -197,17 +207,26 @@ static Status checkHeader(const SlotStateHeader &header, const Model &model, uin
                          "with that target",
                          targetWithCode(model, header.codeDigest),
                          model.variant().target()->c_str());
-  if (memcmp(&header, &expected, sizeof(header)) != 0)
+  if (header.blockPositions != expected.blockPositions ||
+      header.cacheCount != expected.cacheCount || header.blockBytes != expected.blockBytes)
     return Status::error(
         StatusCode::invalidArgument,
         "the saved slot's KV caches have another shape: %" PRIu32 " caches with %" PRIu64
         " bytes a block, expected %" PRIu32 " with %" PRIu64,
-        header.cacheCount, header.positionBytes, expected.cacheCount, expected.positionBytes);
+        header.cacheCount, header.blockBytes, expected.cacheCount, expected.blockBytes);
   if (header.length > context)
     return Status::error(StatusCode::outOfRange,
                          "the saved slot has %" PRIu32 " positions, the session's slots %" PRIu32
                          "; create the session with a longer context",
                          header.length, context);
+  // What has been dropped must be nothing that the next row attends to.
+  if (header.written < header.length || header.written > model.artifact().context_length() ||
+      header.written != expected.written || header.reserved != 0 ||
+      firstResumable(model.artifact(), header.written, header.length) != header.length)
+    return Status::error(StatusCode::invalidArgument,
+                         "the saved slot has %" PRIu32 " positions of %" PRIu32
+                         " written, which no slot has; it is damaged",
+                         header.length, header.written);
   return {};
 }
 
@@ -221,12 +240,12 @@ Status Session::loadSlot(uint32_t slot, const StateReader &reader) {
   Digesting<StateReader> stream(reader);
   TERN_RETURN_IF_ERROR(stream.pass(&header, sizeof(header)));
   TERN_RETURN_IF_ERROR(checkHeader(header, *loaded, sizes.context));
-  if (reader.size && *reader.size != stateBytesOf(header))
+  if (reader.size && *reader.size != stateBytesOf(*loaded, header))
     return Status::error(StatusCode::invalidArgument,
                          "the saved slot has %" PRIu64 " bytes, its header announces %" PRIu64,
-                         *reader.size, stateBytesOf(header));
+                         *reader.size, stateBytesOf(*loaded, header));
   setLength(slot, 0); // what follows overwrites the slot
-  TERN_RETURN_IF_ERROR(passSlot(slot, header.length, stream));
+  TERN_RETURN_IF_ERROR(passSlot(slot, header.length, header.written, stream));
   uint8_t digest[Sha256::digestSize], expected[Sha256::digestSize];
   stream.finish(digest);
   if (reader.transfer(reader.context, expected, sizeof(expected)) != 0)
@@ -241,5 +260,6 @@ Status Session::loadSlot(uint32_t slot, const StateReader &reader) {
                            "the saved slot has token %" PRId32 ", the vocabulary %" PRIu32, token,
                            vocabulary);
   setLength(slot, header.length);
+  slotStates[slot].written = header.length ? header.written : 0;
   return {};
 }

@@ -1,11 +1,18 @@
 // forward_probe MODEL.tern THREADS SLOTS CONTEXT < CALLS > LOGITS
 //
-// Makes the forward calls that standard input describes, for tests that choose batches themselves.
-// A line is a call; a row of it is SLOT:POSITION:TOKEN or, to get its logits, SLOT:POSITION:TOKEN!
+// Makes the calls that standard input describes, for tests that choose batches themselves. A line
+// is
+//
+//   SLOT:POSITION:TOKEN ...      a forward call; TOKEN! wants the row's logits
+//   copy SLOT SLOT               from the first to the second
+//   truncate SLOT LENGTH
+//   save SLOT FILE, load SLOT FILE
+//
 // Writes the wanted rows' logits as raw float32. A call that fails ends the program with status 1,
 // after the logits of the calls before, and the runtime's message on stderr.
 #include "tern/tern.h"
 
+#include <cctype>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
@@ -42,10 +49,53 @@ int fail(const tern_error &error) {
   return 1;
 }
 
+int writeFile(void *file, const void *data, size_t size) {
+  return std::fwrite(data, 1, size, static_cast<FILE *>(file)) == size ? 0 : 1;
+}
+
+int readFile(void *file, void *data, size_t size) {
+  return std::fread(data, 1, size, static_cast<FILE *>(file)) == size ? 0 : 1;
+}
+
+/// A line that begins with a word. Returns whether it is one that is known.
+bool runCommand(tern_session *session, const std::string &line, tern_error &error) {
+  std::istringstream words(line);
+  std::string command, path;
+  uint32_t slot = 0, number = 0;
+  words >> command >> slot;
+  if (command == "copy" && words >> number) {
+    (void)tern_slot_copy(session, slot, number, &error);
+  } else if (command == "truncate" && words >> number) {
+    (void)tern_slot_truncate(session, slot, number, &error);
+  } else if ((command == "save" || command == "load") && words >> path) {
+    FILE *file = std::fopen(path.c_str(), command == "save" ? "wb" : "rb");
+    if (!file)
+      return false;
+    if (command == "save")
+      (void)tern_slot_save(session, slot, writeFile, file, &error);
+    else
+      (void)tern_slot_load(session, slot, readFile, file, &error);
+    std::fclose(file);
+  } else {
+    return false;
+  }
+  return true;
+}
+
 int runCalls(tern_session *session, uint32_t vocabulary, tern_error &error) {
   std::string line;
   while (std::getline(std::cin, line)) {
     Call call;
+    if (!line.empty() && std::isalpha(static_cast<unsigned char>(line[0]))) {
+      error = TERN_ERROR_INIT;
+      if (!runCommand(session, line, error)) {
+        std::fprintf(stderr, "forward_probe: not a command: %s\n", line.c_str());
+        return 2;
+      }
+      if (error.status != TERN_OK)
+        return fail(error);
+      continue;
+    }
     if (!parseCall(line, call)) {
       std::fprintf(stderr, "forward_probe: not a call: %s\n", line.c_str());
       return 2;

@@ -64,9 +64,9 @@ LogicalResult BufferOp::verify() {
   StringRef space = getSpace();
   enum { None, Symbol, Index } needs;
   int kind = llvm::StringSwitch<int>(space)
-                 .Cases({"tensor", "kv_key", "kv_value"}, Symbol)
+                 .Cases({"tensor", "kv_key", "kv_value", "block_table"}, Symbol)
                  .Cases({"input", "output"}, Index)
-                 .Cases({"arena", "block_table"}, None)
+                 .Case("arena", None)
                  .Default(-1);
   if (kind < 0)
     return emitOpError()

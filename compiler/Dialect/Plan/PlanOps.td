@@ -68,7 +68,7 @@ def Plan_BufferOp : Plan_Op<"buffer", [Pure]> {
   let description = [{
     Spaces: `arena` (session memory, offset set by memory planning), `tensor` (index into the artifact's
     tensors, by name in `symbol` until packing), `input` (index is the artifact's InputKind), `output`, `kv_key`,
-    `kv_value` (cache named by `symbol`), `block_table`.
+    `kv_value`, `block_table` (those of the cache named by `symbol`).
 
     ```mlir
     %x = plan.buffer "x.0" arena : #plan.extent<0, 256, 0>

@@ -195,6 +195,12 @@ static const Case cases[] = {
     {"BufferPastWanted", invalid, "outside",
      [](auto &t) { buffer(t, "wanted").extent = extent(0, 4); }},
     {"BufferKvIndex", invalid, "index 1", [](auto &t) { buffer(t, "keys").index = 1; }},
+    {"BufferTableIndex", invalid, "index 1", [](auto &t) { buffer(t, "blocks").index = 1; }},
+    {"TableOfAnotherCache", invalid, "parts of KV caches 1 and 0",
+     [](auto &t) {
+       t.table.kv_caches.push_back(std::make_unique<fb::KvCacheT>(*t.table.kv_caches[0]));
+       buffer(t, "blocks").index = 1;
+     }},
     {"BufferKvOffset", invalid, "outside", [](auto &t) { buffer(t, "keys").offset = 64; }},
     {"BufferKvExtent", invalid, "one KV block",
      [](auto &t) { buffer(t, "keys").extent = extent(64); }},

@@ -104,7 +104,7 @@ TEST_F(SlotState, HasNothingOfEarlierContents) {
 }
 
 /// Where parts of the header lie; see SlotState.cpp.
-constexpr size_t headerSize = 96, versionAt = 8, codeDigestAt = 48, lengthAt = 80;
+constexpr size_t headerSize = 104, versionAt = 8, codeDigestAt = 48, lengthAt = 80;
 
 /// Whether a cell's bytes of a saved cache of codes (schema/tern.fbs, KvCache) belong to a position
 /// behind `used`. One head, `size` codes and two bytes of scale a position.
@@ -239,7 +239,7 @@ TEST_F(SlotState, StatesOfAnotherVersionAreRefused) {
   std::vector<uint8_t> saved = save(session.handle, 0);
   saved[versionAt] = 1;
   EXPECT_EQ(load(session.handle, 0, saved), TERN_UNSUPPORTED);
-  EXPECT_TRUE(hasMessage("version 1, this runtime reads 2")) << error.message;
+  EXPECT_TRUE(hasMessage("version 1, this runtime reads 3")) << error.message;
 }
 
 TEST_F(SlotState, ForeignStatesLeaveTheSlotAlone) {

@@ -20,8 +20,8 @@ plan.program @forward target "x86_64-avx2" batch 64 wanted 8 attributes {arena_b
   %k = plan.buffer "kv.key" kv_key @kv : #plan.extent<4096, 0, 0>
   // CHECK: plan.buffer "kv.value" kv_value @kv : <4096, 0, 0>
   %v = plan.buffer "kv.value" kv_value @kv : #plan.extent<4096, 0, 0>
-  // CHECK: plan.buffer "kv.blocks" block_table : <0, 0, 0>
-  %b = plan.buffer "kv.blocks" block_table : #plan.extent<0, 0, 0>
+  // CHECK: plan.buffer "kv.blocks" block_table @kv.0 : <0, 0, 0>
+  %b = plan.buffer "kv.blocks" block_table @kv.0 : #plan.extent<0, 0, 0>
   // CHECK: %[[OUT:.*]] = plan.buffer "logits" output[0] : <0, 0, 256>
   %out = plan.buffer "logits" output [0] : #plan.extent<0, 0, 256>
   // CHECK: plan.fetch "blk.0"
