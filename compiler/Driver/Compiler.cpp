@@ -4,6 +4,7 @@
 // all targets are compiled in one batch so that `-j` workers stay busy.
 #include "compiler/Artifact/ArtifactWriter.h"
 #include "compiler/Artifact/OutputFile.h"
+#include "compiler/Artifact/VariantWeights.h"
 #include "compiler/CodeGen/ImageLinker.h"
 #include "compiler/CodeGen/KernelCompiler.h"
 #include "compiler/Driver/ArtifactBuilder.h"
@@ -308,7 +309,32 @@ llvm::Error Compilation::writeTern() {
   return report(model);
 }
 
+/// Which weights each variant's plans read.
+VariantWeights variantWeights(const fb::ArtifactT &table) {
+  std::vector<uint64_t> sizes;
+  for (const auto &tensor : table.tensors)
+    sizes.push_back(tensor->size);
+  VariantWeights weights(std::move(sizes));
+  for (const auto &variant : table.variants) {
+    std::vector<uint32_t> read;
+    for (const auto &plan : variant->plans)
+      for (const auto &buffer : plan->buffers)
+        if (buffer->space == fb::MemorySpace::tensor)
+          read.push_back(buffer->index);
+    weights.addVariant(read);
+  }
+  return weights;
+}
+
 llvm::Error Compilation::report(const ArtifactModel &model) {
+  const VariantWeights weights = variantWeights(model.table);
+  if (builds.size() > 1)
+    for (auto [index, build] : llvm::enumerate(builds)) {
+      const VariantWeights::Bytes bytes = weights.of(index);
+      llvm::errs() << llvm::format(
+          "%s: %.1f MB of weights shared with other variants, %.1f MB of its own\n",
+          build.target.name.c_str(), double(bytes.shared) / 1e6, double(bytes.own) / 1e6);
+    }
   QuantizationReport quantization(model);
   quantization.print(llvm::errs());
   std::string warning = quantization.ternaryWarning();
@@ -325,7 +351,8 @@ llvm::Error Compilation::report(const ArtifactModel &model) {
   for (const StageTimer::Stage &stage : timer.stages())
     stages[stage.name] = stage.seconds;
   llvm::json::Array variants;
-  for (auto [build, variant] : llvm::zip(builds, model.table.variants)) {
+  for (auto [index, build, variant] : llvm::enumerate(builds, model.table.variants)) {
+    const VariantWeights::Bytes bytes = weights.of(index);
     llvm::json::Array kernels;
     for (auto [kernel, code] : llvm::zip(build.kernels, build.code))
       kernels.push_back(llvm::json::Object{{"name", kernel.getSymName()},
@@ -334,6 +361,8 @@ llvm::Error Compilation::report(const ArtifactModel &model) {
     const fb::PlanT &plan = *variant->plans.front();
     variants.push_back(llvm::json::Object{{"target", build.target.name},
                                           {"code_bytes", build.image.bytes.size()},
+                                          {"shared_weight_bytes", bytes.shared},
+                                          {"own_weight_bytes", bytes.own},
                                           {"arena_bytes", plan.arena_bytes},
                                           {"arena_lower_bound_bytes", plan.arena_lower_bound},
                                           {"kernels", std::move(kernels)}});

@@ -1,6 +1,7 @@
 // The table of file block formats, and rows of blocks as values.
 #include "compiler/Encoding/BlockFormat.h"
 
+#include "compiler/Encoding/GGUFTypes.h"
 #include "compiler/Encoding/HalfFloat.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/Endian.h"
@@ -39,29 +40,39 @@ constexpr EncodingDesc q2k = under256(CodeKind::UInt2, 16, ScaleType::U4, true),
                        q5k = under256(CodeKind::UInt5, 32, ScaleType::U6, true),
                        q6k = under256(CodeKind::Int6, 16, ScaleType::I8, false);
 
-// Type numbers are those of enum ggml_type.
+// The format of a GGUF type. An unknown name is no constant expression, so it does not compile.
+constexpr BlockFormat ggufType(const char *name, EncodingDesc encoding,
+                               BlockFormat::Unpack unpack = nullptr,
+                               BlockFormat::Pack pack = nullptr) {
+  const gguf::TensorType &type = *gguf::findTensorType(name);
+  return {
+      name, int(type.number), type.blockElements, type.blockBytes, encoding, GroupFit::Peak, unpack,
+      pack, type.tailBytes};
+}
+
 constexpr BlockFormat formats[] = {
+    ggufType("f32", f32),
+    ggufType("f16", f16),
+    ggufType("bf16", bf16),
+    ggufType("q8_0", int8g32, unpackQ8_0, packQ8_0),
+    ggufType("q4_0", int4g32, unpackQ4_0, packQ4_0),
+    ggufType("q4_1", uint4g32, unpackQ4_1, packQ4_1),
+    ggufType("q5_0", int5g32, unpackQ5_0, packQ5_0),
+    ggufType("q5_1", uint5g32, unpackQ5_1, packQ5_1),
+    ggufType("q2_0", quaternaryg64, unpackQ2_0, packQ2_0),
+    ggufType("q2_k", q2k, unpackQ2_K, packQ2_K),
+    ggufType("q3_k", q3k, unpackQ3_K, packQ3_K),
+    ggufType("q4_k", q4k, unpackQ4_K, packQ4_K),
+    ggufType("q5_k", q5k, unpackQ5_K, packQ5_K),
+    ggufType("q6_k", q6k, unpackQ6_K, packQ6_K),
+    ggufType("q8_k", int8g256, unpackQ8_K, packQ8_K),
+    ggufType("iq4_nl", iq4nlg32, unpackQ4_0, packQ4_0),
+    ggufType("mxfp4", e2m1g32, unpackMXFP4, packMXFP4),
+    ggufType("tq1_0", ternaryB3g256, unpackTQ1_0, packTQ1_0),
+    ggufType("tq2_0", ternaryg256, unpackTQ2_0, packTQ2_0),
+    ggufType("i2_s", ternaryg128, unpackI2_S128, packI2_S128),
+    // Formats that no number in a GGUF file names:
     // name     type elements bytes encoding   fit             unpack         pack
-    {"f32", 0, 1, 4, f32, GroupFit::Peak, nullptr, nullptr},
-    {"f16", 1, 1, 2, f16, GroupFit::Peak, nullptr, nullptr},
-    {"bf16", 30, 1, 2, bf16, GroupFit::Peak, nullptr, nullptr},
-    {"q8_0", 8, 32, 34, int8g32, GroupFit::Peak, unpackQ8_0, packQ8_0},
-    {"q4_0", 2, 32, 18, int4g32, GroupFit::Peak, unpackQ4_0, packQ4_0},
-    {"q4_1", 3, 32, 20, uint4g32, GroupFit::Peak, unpackQ4_1, packQ4_1},
-    {"q5_0", 6, 32, 22, int5g32, GroupFit::Peak, unpackQ5_0, packQ5_0},
-    {"q5_1", 7, 32, 24, uint5g32, GroupFit::Peak, unpackQ5_1, packQ5_1},
-    {"q2_0", 42, 64, 18, quaternaryg64, GroupFit::Peak, unpackQ2_0, packQ2_0},
-    {"q2_k", 10, 256, 84, q2k, GroupFit::Peak, unpackQ2_K, packQ2_K},
-    {"q3_k", 11, 256, 110, q3k, GroupFit::Peak, unpackQ3_K, packQ3_K},
-    {"q4_k", 12, 256, 144, q4k, GroupFit::Peak, unpackQ4_K, packQ4_K},
-    {"q5_k", 13, 256, 176, q5k, GroupFit::Peak, unpackQ5_K, packQ5_K},
-    {"q6_k", 14, 256, 210, q6k, GroupFit::Peak, unpackQ6_K, packQ6_K},
-    {"q8_k", 15, 256, 292, int8g256, GroupFit::Peak, unpackQ8_K, packQ8_K},
-    {"iq4_nl", 20, 32, 18, iq4nlg32, GroupFit::Peak, unpackQ4_0, packQ4_0},
-    {"mxfp4", 39, 32, 17, e2m1g32, GroupFit::Peak, unpackMXFP4, packMXFP4},
-    {"tq1_0", 34, 256, 54, ternaryB3g256, GroupFit::Peak, unpackTQ1_0, packTQ1_0},
-    {"tq2_0", 35, 256, 66, ternaryg256, GroupFit::Peak, unpackTQ2_0, packTQ2_0},
-    {"i2_s", 36, 128, 32, ternaryg128, GroupFit::Peak, unpackI2_S128, packI2_S128, 32},
     {"i2_s_64", -1, 64, 16, ternaryg64, GroupFit::Peak, unpackI2_S64, packI2_S64, 32},
     {"ternary", -1, 256, 66, ternaryg256, GroupFit::Search, unpackTernary, packTernary},
 };

@@ -13,14 +13,17 @@
 namespace tern {
 
 struct BlockFormat {
-  llvm::StringLiteral name; ///< "tq2_0": the spelling in `#tern.file` and in messages
-  int ggufType;             ///< GGML type number, or -1 when GGUF has no such type
+  using Unpack = void (*)(const uint8_t *block, BlockContent content);
+  using Pack = void (*)(const BlockContent &content, uint8_t *block);
+
+  llvm::StringRef name; ///< "tq2_0": the spelling in `#tern.file` and in messages
+  int ggufType;         ///< GGML type number, or -1 when GGUF has no such type
   unsigned blockElements;
   unsigned blockBytes;
   EncodingDesc encoding; ///< a tq2_0 tensor that holds code 3 is Quaternary instead
   GroupFit fit;
-  void (*unpack)(const uint8_t *block, BlockContent content); ///< null for float formats
-  void (*pack)(const BlockContent &content, uint8_t *block);  ///< null for float formats
+  Unpack unpack; ///< null for float formats
+  Pack pack;     ///< null for float formats
   /// Bytes behind a tensor's last block, which begin with the float scale of all its groups; 0:
   /// each block has its own.
   unsigned tensorScaleBytes = 0;

@@ -11,6 +11,7 @@ import numpy as np
 
 BIN = Path(os.environ.get("TERN_BIN_DIR", Path(__file__).parents[2] / "build" / "bin"))
 TIMEOUT_SECONDS = 300  # a hang, not a slow machine
+QUESTION = "dim the kitchen lights to 30 percent"  # one that the bundled model answers
 
 
 class Result:
@@ -84,6 +85,11 @@ def ternc(source: Path, artifact: Path, *options: object, **run_options: object)
     """Compiles and gives back the artifact's path."""
     succeed("ternc", source, "-o", artifact, *options, **run_options)
     return artifact
+
+
+def greedy(artifact: Path, *arguments: object) -> str:
+    """The text of `tern run -t 0`."""
+    return succeed("tern", "run", artifact, "-t", "0", *arguments).text
 
 
 def tern_logits(artifact: Path, tokens: list[int], folder: Path, *options: object) -> np.ndarray:

@@ -1,5 +1,6 @@
 // tern inspect on an artifact: contents from the table part, memory from the runtime's own
 // estimate.
+#include "compiler/Artifact/VariantWeights.h"
 #include "runtime/core/Artifact.h"
 #include "runtime/core/Source.h"
 #include "runtime/core/Verify.h"
@@ -50,11 +51,35 @@ Json tokenizerJson(const fb::Tokenizer *tokenizer) {
   return result;
 }
 
-Json variantJson(const fb::Variant &variant) {
+/// Which weights each variant's plans read.
+VariantWeights variantWeights(const fb::Artifact &artifact) {
+  std::vector<uint64_t> sizes;
+  if (artifact.tensors())
+    for (const fb::Tensor *tensor : *artifact.tensors())
+      sizes.push_back(tensor->size());
+  VariantWeights weights(std::move(sizes));
+  if (!artifact.variants())
+    return weights;
+  for (const fb::Variant *variant : *artifact.variants()) {
+    std::vector<uint32_t> read;
+    if (variant->plans())
+      for (const fb::Plan *plan : *variant->plans())
+        if (plan->buffers())
+          for (const fb::Buffer *buffer : *plan->buffers())
+            if (buffer->space() == fb::MemorySpace::tensor)
+              read.push_back(buffer->index());
+    weights.addVariant(read);
+  }
+  return weights;
+}
+
+Json variantJson(const fb::Variant &variant, const VariantWeights::Bytes &weights) {
   return {{"target", text(variant.target())},
           {"features", listJson(variant.features(),
                                 [](const flatbuffers::String *name) { return text(name); })},
           {"code_bytes", variant.code() ? variant.code()->size() : 0},
+          {"shared_weight_bytes", weights.shared},
+          {"own_weight_bytes", weights.own},
           {"kernels", listJson(variant.kernels(),
                                [](const fb::Kernel *kernel) {
                                  return Json{{"name", text(kernel->name())},
@@ -134,8 +159,11 @@ Json describeArtifact(const EngineOptions &options) {
   result["max_batch"] = artifact.max_batch();
   result["max_wanted"] = artifact.max_wanted();
   result["tokenizer"] = tokenizerJson(artifact.tokenizer());
-  result["variants"] = listJson(artifact.variants(),
-                                [](const fb::Variant *variant) { return variantJson(*variant); });
+  const VariantWeights weights = variantWeights(artifact);
+  result["variants"] =
+      listJson(artifact.variants(), [&, index = size_t(0)](const fb::Variant *variant) mutable {
+        return variantJson(*variant, weights.of(index++));
+      });
   result["encodings"] = encodingsJson(artifact);
   result["tensors"] = listJson(artifact.tensors(), [](const fb::Tensor *tensor) {
     return Json{{"name", text(tensor->name())},
@@ -194,6 +222,10 @@ void printArtifact(const Json &artifact) {
     printField("target", string(variant["target"]) + ": " + bytes(variant["code_bytes"]) +
                              " of code, " + std::to_string(variant["kernels"].size()) + " kernels");
     printField("", "needs" + features);
+    if (artifact["variants"].size() > 1)
+      printField("", "weights: " + bytes(variant["shared_weight_bytes"]) +
+                         " shared with other variants, " + bytes(variant["own_weight_bytes"]) +
+                         " of its own");
     for (const Json &plan : variant["plans"])
       printField("", "arena " + bytes(plan["arena_bytes"]) + " (lower bound " +
                          bytes(plan["arena_lower_bound"]) + "), " + plan["commands"].dump() +

@@ -7,8 +7,8 @@
 #ifndef TERN_COMPILER_IMPORT_GGUF_READER_H
 #define TERN_COMPILER_IMPORT_GGUF_READER_H
 
+#include "compiler/Encoding/GGUFTypes.h"
 #include "compiler/Import/GGUF/MappedFile.h"
-#include "compiler/Import/GGUF/TensorTypes.h"
 #include <cstdint>
 #include <memory>
 #include <optional>

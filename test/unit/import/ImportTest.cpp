@@ -294,19 +294,6 @@ TEST_F(Import, DamagedHeadersNeverCrash) {
   EXPECT_GT(errors, 1000u);
 }
 
-// The reader's own table and the encodings' must agree where both know a type.
-TEST(TensorTypes, AgreeWithBlockFormats) {
-  for (const BlockFormat &format : blockFormats()) {
-    if (format.ggufType < 0)
-      continue;
-    const gguf::TensorType *type = gguf::findTensorType(uint32_t(format.ggufType));
-    ASSERT_TRUE(type);
-    EXPECT_EQ(format.name, type->name);
-    EXPECT_EQ(format.blockElements, type->blockElements);
-    EXPECT_EQ(format.blockBytes, type->blockBytes);
-  }
-}
-
 TEST(Rope, LinearScalingDividesEveryFrequency) {
   ModelConfig config;
   config.ropeDimensions = 8;

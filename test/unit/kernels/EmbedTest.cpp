@@ -1,0 +1,116 @@
+// Rows taken by number: from packed tables in every encoding, and from activations.
+#include "test/unit/encoding/PackedView.h"
+#include "test/unit/kernels/EncodingText.h"
+#include "test/unit/kernels/RowKernels.h"
+
+#include "compiler/Encoding/HalfFloat.h"
+#include "compiler/Encoding/WeightLayout.h"
+
+using namespace tern;
+
+namespace {
+
+struct EmbedFormat {
+  std::string encoding; ///< as EncodingDesc::str() spells it
+  int k;
+};
+
+class Embed : public RowKernels {};
+
+TEST_P(Embed, GathersRows) {
+  TestKernel kernel(R"(
+tern.kernel @gather(%x: tensor<?x40xf32> {tern.dim = "T"}, %i: tensor<?xi32> {tern.dim = "R"}) -> tensor<?x40xf32> {
+  %g = tern.gather %x, %i : tensor<?x40xf32>, tensor<?xi32> -> tensor<?x40xf32>
+  tern.yield %g : tensor<?x40xf32>
+})",
+                    target());
+  if (!kernel.ready)
+    return;
+  std::vector<float> x = randomFloats(9 * 40, 13);
+  std::vector<int32_t> rows = {8, 8, 0, 4};
+  std::vector<GuardedBuffer> buffers = kernel.makeBuffers(9, 4);
+  fillRows(buffers[0], x, 40);
+  buffers[1].fill(rows);
+  kernel.run(buffers, 9, 4);
+  for (int row = 0; row < 4; ++row)
+    for (int i = 0; i < 40; ++i)
+      ASSERT_EQ(buffers[2].as<float>()[row * 64 + i], x[rows[row] * 40 + i]);
+}
+
+// Bytes and scales are random bits of the packed tensor; the reference decodes element by element.
+TEST_P(Embed, DecodesRowsOfEveryEncoding) {
+  const EmbedFormat formats[] = {
+      {"f32", 40},
+      {"f16", 64},
+      {"bf16", 33},
+      {"ternary:g256:f16", 512},
+      {"ternary-b3:g256:f16", 512},
+      {"quaternary:g256:f16", 256},
+      {"int4:g32:f16", 96},
+      {"int8:g32:f32", 64},
+      {"uint4:g64:f16:min", 128},
+      {"int5:g32:f16", 96},
+      {"uint5:g32:f16:min", 64},
+      {"iq4nl:g32:f16", 64},
+      {"e2m1:g32:e8m0", 64},
+      {"uint2:g16:u4:min:s256:f16", 512},
+      {"int3:g16:i6:s256:f16", 512},
+      {"uint4:g32:u6:min:s256:f16", 512},
+      {"uint5:g32:u6:min:s256:f16", 256},
+      {"int6:g16:i8:s256:f16", 512},
+  };
+  const int vocabulary = 70;
+  for (const EmbedFormat &f : formats) {
+    SCOPED_TRACE(f.encoding);
+    const EncodingDesc desc = encodingOf(f.encoding);
+    std::string table = "tensor<70x" + std::to_string(f.k) + "xf32, " + packedAttribute(desc) + ">";
+    std::string rows = "tensor<?x" + std::to_string(f.k) + "xf32>";
+    TestKernel kernel("tern.kernel @embed(%t: " + table +
+                          ", %i: tensor<?xi32> {tern.dim = \"T\"}) -> " + rows +
+                          " {\n  %x = tern.embed %t, %i {scale = 2.0 : f32} : " + table +
+                          ", tensor<?xi32> -> " + rows + "\n  tern.yield %x : " + rows + "\n}\n",
+                      target());
+    if (!kernel.ready)
+      return;
+    std::vector<int32_t> tokens = {69, 0, 31, 32, 33, 69, 7};
+    std::vector<GuardedBuffer> buffers = kernel.makeBuffers(int(tokens.size()));
+    std::mt19937 random(14);
+    uint8_t *bytes = buffers[0].data();
+    for (size_t i = 0; i < buffers[0].size(); ++i)
+      bytes[i] = uint8_t(random());
+    // Floats and scales must be finite: clear the top exponent bit.
+    WeightLayout layout;
+    PackedView view(desc, f.k, 1, bytes);
+    if (desc.isFloat())
+      for (size_t size = desc.codeBits() / 8, at = size - 1; at < buffers[0].size(); at += size)
+        bytes[at] &= 0xBF;
+    else
+      view.forEachScaleByte(vocabulary, [&](uint8_t &byte, uint64_t number) {
+        if (number + 1 == view.scaleBytes())
+          byte &= 0xBF;
+      });
+    buffers[1].fill(tokens);
+    kernel.run(buffers, int(tokens.size()), 0, 3);
+
+    auto decode = [&](int n, int k) -> float {
+      if (!desc.isFloat())
+        return view.value(0, n, k);
+      size_t tile = n / 32 * layout.tileBytes(desc, f.k), lane = n % 32;
+      unsigned size = desc.codeBits() / 8;
+      uint32_t bits = 0;
+      memcpy(&bits, bytes + tile + (size_t(k) * 32 + lane) * size, size);
+      return desc.codes == CodeKind::F32   ? std::bit_cast<float>(bits)
+             : desc.codes == CodeKind::F16 ? halfToFloat(uint16_t(bits))
+                                           : bfloat16ToFloat(uint16_t(bits));
+    };
+    for (size_t row = 0; row < tokens.size(); ++row)
+      for (int k = 0; k < f.k; ++k)
+        ASSERT_EQ(buffers[2].as<float>()[row * padded(f.k, 32) + k], decode(tokens[row], k) * 2.0f)
+            << "token " << tokens[row] << " element " << k << " of " << vocabulary << " rows";
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, Embed, testing::ValuesIn(runnableTargets()),
+                         [](const auto &info) { return testName(info.param); });
+
+} // namespace
