@@ -5,6 +5,7 @@
 #include "compiler/Encoding/ScaleSearch.h"
 #include "compiler/Kernels/KernelSignature.h"
 #include "compiler/Transforms/WeightUnits.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/SymbolTable.h"
 #include "llvm/ADT/StringSwitch.h"
 
@@ -76,13 +77,14 @@ std::unique_ptr<fb::ValueT> value(StringRef name, fb::ElementType type, StringRe
 }
 
 std::unique_ptr<fb::FunctionT> forwardFunction(uint64_t maxBatch, uint64_t maxWanted,
-                                               uint64_t vocabulary) {
+                                               uint64_t vocabulary, uint64_t hidden) {
   auto function = std::make_unique<fb::FunctionT>();
   function->name = "forward";
   for (StringRef input : {"tokens", "positions", "slots"})
     function->inputs.push_back(value(input, fb::ElementType::i32, "T", maxBatch, 0));
   function->inputs.push_back(value("wanted_rows", fb::ElementType::i32, "R", maxWanted, 0));
   function->outputs.push_back(value("logits", fb::ElementType::f32, "R", maxWanted, vocabulary));
+  function->outputs.push_back(value("hidden", fb::ElementType::f32, "R", maxWanted, hidden));
   return function;
 }
 
@@ -100,7 +102,10 @@ ArtifactBuilder::ArtifactBuilder(ModuleOp imported, int64_t maxBatch, int64_t ma
   table.vocabulary_size = static_cast<uint32_t>(integerAttribute(imported, "tern.vocabulary_size"));
   table.context_length = static_cast<uint32_t>(integerAttribute(imported, "tern.context_length"));
   table.kv_block_positions = KvType::blockPositions;
-  table.functions.push_back(forwardFunction(maxBatch, maxWanted, table.vocabulary_size));
+  func::FuncOp forward = *imported.getOps<func::FuncOp>().begin();
+  auto hidden = cast<RankedTensorType>(forward.getFunctionType().getResult(1));
+  table.functions.push_back(
+      forwardFunction(maxBatch, maxWanted, table.vocabulary_size, uint64_t(hidden.getDimSize(1))));
   if (auto metadata = imported->getAttrOfType<DictionaryAttr>("tern.metadata"))
     for (NamedAttribute entry : metadata)
       if (auto text = dyn_cast<StringAttr>(entry.getValue()))

@@ -43,6 +43,13 @@ bool onlyFeeds(Operation *producer, Operation *consumer) {
   });
 }
 
+/// Whether every use is by `consumer` or returns the value.
+bool onlyFeedsOrLeaves(Operation *producer, Operation *consumer) {
+  return llvm::all_of(producer->getUsers(), [&](Operation *user) {
+    return user == consumer || user->hasTrait<OpTrait::IsTerminator>();
+  });
+}
+
 /// Elements of a row, or of a part of a stacked one.
 int64_t sizeOf(Value value) { return cast<RankedTensorType>(value.getType()).getShape().back(); }
 
@@ -125,7 +132,7 @@ private:
     if (isNorm(op) || isa<EncodeOp>(op)) {
       Operation *producer = op->getOperand(0).getDefiningOp();
       bool prologue = isNorm(op) ? isa_and_present<GatherOp>(producer) : isNorm(producer);
-      if (prologue && producer->hasOneUse())
+      if (prologue && onlyFeedsOrLeaves(producer, op))
         return clusterOf.lookup(producer);
     }
     if (isa<MapOp>(op))

@@ -31,6 +31,15 @@ static Status verifyLimits(const fb::Artifact &artifact) {
   return {};
 }
 
+uint64_t tern::runtime::hiddenSize(const fb::Function &function) {
+  if (sizeOf(function.outputs()) < 2)
+    return 0;
+  const fb::Value &hidden = *function.outputs()->Get(1);
+  const bool isHidden = strcmp(textOf(hidden.name()), "hidden") == 0 &&
+                        hidden.type() == fb::ElementType::f32 && sizeOf(hidden.shape()) == 2;
+  return isHidden ? hidden.shape()->Get(1)->constant() : 0;
+}
+
 static Status verifyFunctions(const fb::Artifact &artifact) {
   if (sizeOf(artifact.functions()) == 0)
     return Status::error(StatusCode::invalidArtifact, "the artifact has no function");
@@ -49,6 +58,9 @@ static Status verifyFunctions(const fb::Artifact &artifact) {
       return Status::error(StatusCode::invalidArtifact,
                            "function 'forward': output 0 is not f32 'logits' [R][%" PRIu32 "]",
                            artifact.vocabulary_size());
+    if (outputs > 1 && hiddenSize(*function) == 0)
+      return Status::error(StatusCode::invalidArtifact,
+                           "function 'forward': output 1 is not f32 'hidden' [R][size]");
   }
   return {};
 }

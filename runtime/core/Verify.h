@@ -46,6 +46,9 @@ inline uint64_t kvScaleSize(const fb::KvCache &cache) {
   return cache.type() == fb::ElementType::i8 ? 2 : 0;
 }
 
+/// Elements of a row of output 1 of `forward`, the hidden states; 0 if there is none.
+uint64_t hiddenSize(const fb::Function &function);
+
 /// Everything that the variants share.
 Status verifyShared(const ArtifactTable &table);
 

@@ -248,23 +248,29 @@ static Status verifyCommand(const fb::Artifact &artifact, const fb::Variant &var
   return {};
 }
 
-/// The buffer that `forward` leaves its logits in: rows of a whole number of floats.
-static Status verifyLogits(const fb::Artifact &artifact, const fb::Plan &plan) {
+/// The buffer that `forward` leaves an output in: wanted rows of a whole number of floats.
+static Status verifyWantedRows(const fb::Plan &plan, uint32_t output, uint64_t size,
+                               const char *name) {
   for (uint32_t i = 0; i < sizeOf(plan.buffers()); ++i) {
     const fb::Buffer &buffer = *plan.buffers()->Get(i);
-    if (buffer.space() != fb::MemorySpace::output || buffer.index() != 0)
+    if (buffer.space() != fb::MemorySpace::output || buffer.index() != output)
       continue;
     const fb::Extent &extent = *buffer.extent();
     if (extent.constant() != 0 || extent.per_token() != 0 ||
-        extent.per_wanted() % sizeof(float) != 0 ||
-        extent.per_wanted() / sizeof(float) < artifact.vocabulary_size())
+        extent.per_wanted() % sizeof(float) != 0 || extent.per_wanted() / sizeof(float) < size)
       return Status::error(StatusCode::invalidArtifact,
-                           "buffer %" PRIu32 ": logits of %" PRIu64
-                           " bytes a row do not hold %" PRIu32 " floats",
-                           i, extent.per_wanted(), artifact.vocabulary_size());
+                           "buffer %" PRIu32 ": %s of %" PRIu64 " bytes a row do not hold %" PRIu64
+                           " floats",
+                           i, name, extent.per_wanted(), size);
     return {};
   }
-  return Status::error(StatusCode::invalidArtifact, "'forward' has no buffer for its logits");
+  return Status::error(StatusCode::invalidArtifact, "'forward' has no buffer for its %s", name);
+}
+
+static Status verifyForwardOutputs(const fb::Artifact &artifact, const fb::Plan &plan) {
+  TERN_RETURN_IF_ERROR(verifyWantedRows(plan, 0, artifact.vocabulary_size(), "logits"));
+  const uint64_t hidden = hiddenSize(*artifact.functions()->Get(plan.function()));
+  return hidden ? verifyWantedRows(plan, 1, hidden, "hidden states") : Status();
 }
 
 static Status verifyPlan(const fb::Artifact &artifact, const fb::Variant &variant,
@@ -278,7 +284,7 @@ static Status verifyPlan(const fb::Artifact &artifact, const fb::Variant &varian
   for (uint32_t i = 0; i < sizeOf(plan.commands()); ++i)
     TERN_RETURN_IF_ERROR(verifyCommand(artifact, variant, plan, *plan.commands()->Get(i), i));
   if (strcmp(artifact.functions()->Get(plan.function())->name()->c_str(), "forward") == 0)
-    return verifyLogits(artifact, plan);
+    return verifyForwardOutputs(artifact, plan);
   return {};
 }
 

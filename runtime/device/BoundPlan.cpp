@@ -85,8 +85,14 @@ Status BoundPlan::bind(const Model &boundModel, const fb::Plan &plan, const Memo
       step.count = countOf(*model->variant().kernels()->Get(call->kernel())->tasks());
       step.kernel = model->kernel(call->kernel());
       step.buffers = next;
-      for (uint32_t b = 0; b < sizeOf(call->buffers()); ++b)
-        *next++ = pointerTo(call->buffers()->Get(b));
+      for (uint32_t b = 0; b < sizeOf(call->buffers()); ++b) {
+        const fb::Buffer &buffer = *plan.buffers()->Get(call->buffers()->Get(b));
+        const bool isHidden = buffer.space() == fb::MemorySpace::output && buffer.index() == 1;
+        const bool isKv = buffer.space() == fb::MemorySpace::kv_key;
+        if (isHidden || isKv) // a call that reads either is needed no less
+          hiddenSteps = i + 1;
+        *next++ = resolve(*model, buffer, spaces);
+      }
     } else if (const fb::CopyCommand *copy = command.op_as_CopyCommand()) {
       step.kind = Kind::copy;
       step.count = countOf(*copy->bytes());
@@ -113,8 +119,11 @@ void BoundPlan::runRange(void *context, uint32_t worker, int32_t first, int32_t 
   call.step->kernel(&arguments, first, last);
 }
 
-bool BoundPlan::run(const int32_t integers[TERN_INT_COUNT], const std::atomic<bool> *cancel) {
-  for (const Step &step : steps) {
+bool BoundPlan::run(const int32_t integers[TERN_INT_COUNT], const std::atomic<bool> *cancel,
+                    bool hiddenOnly) {
+  const size_t count = hiddenOnly ? hiddenSteps : steps.size();
+  for (size_t i = 0; i < count; ++i) {
+    const Step &step = steps[i];
     if (cancel && cancel->load(std::memory_order_relaxed))
       return false;
     switch (step.kind) {
@@ -135,6 +144,6 @@ bool BoundPlan::run(const int32_t integers[TERN_INT_COUNT], const std::atomic<bo
       break;
     }
   }
-  fetched = true;
+  fetched |= !hiddenOnly;
   return true;
 }

@@ -31,8 +31,10 @@ public:
 
   /// Runs all commands for integers[TERN_INT_TOKENS] rows, integers[TERN_INT_WANTED] of them
   /// wanted. The counts are within the artifact's bounds. `cancel` is looked at between commands
-  /// and may be null; returns false if it ended the run early.
-  bool run(const int32_t integers[TERN_INT_COUNT], const std::atomic<bool> *cancel);
+  /// and may be null; returns false if it ended the run early. With `hiddenOnly` the commands end
+  /// behind the last that writes a KV cache or output 1.
+  bool run(const int32_t integers[TERN_INT_COUNT], const std::atomic<bool> *cancel,
+           bool hiddenOnly = false);
 
   /// Bytes bind() takes for `plan`, scratch of all workers included.
   static uint64_t scratchBytes(const Model &model, uint32_t workers);
@@ -72,7 +74,8 @@ private:
   Array<void *> pointers;
   Block scratch;
   uint64_t scratchStride = 0;
-  bool fetched = false; ///< fetch commands are hints: given once
+  bool fetched = false;   ///< fetch commands are hints: given once
+  size_t hiddenSteps = 0; ///< what a run for output 1 alone takes
 };
 
 } // namespace tern::runtime

@@ -256,6 +256,8 @@ tern_status tern_model_get_info(const tern_model *model, tern_model_info *info, 
   value.arena_bytes = forward ? forward->arena_bytes() : 0;
   value.arena_lower_bound = forward ? forward->arena_lower_bound() : 0;
   value.kv_bytes_per_token = loaded.figures().kvBytesPerToken;
+  if (forward)
+    value.hidden_size = hiddenSize(*artifact.functions()->Get(forward->function()));
   return report(writeStruct(value, info, "tern_model_info"), error);
 }
 

@@ -123,8 +123,9 @@ void tern_session_destroy(tern_session **session) {
     destroySession(std::exchange(*session, nullptr));
 }
 
-tern_status tern_forward(tern_session *session, const tern_batch *batch, tern_logits *result,
-                         tern_error *error) {
+/// A forward call up to its wanted rows.
+static Status forward(tern_session *session, const tern_batch *batch, Output output,
+                      WantedRows &result) {
   tern_batch rows = TERN_BATCH_INIT;
   Status status = requireArgument(session, "session");
   if (status.isOk())
@@ -132,21 +133,40 @@ tern_status tern_forward(tern_session *session, const tern_batch *batch, tern_lo
   if (status.isOk())
     status = readStruct(batch, rows, "tern_batch");
   if (!status.isOk())
-    return report(status, error);
+    return status;
   Batch input;
   input.rows = rows.rows;
   input.tokens = rows.tokens;
   input.positions = rows.positions;
   input.slots = rows.slots;
   input.want = rows.want;
-  Logits logits;
-  status = session->session.forward(input, &logits);
+  return session->session.forward(input, &result, nullptr, output);
+}
+
+tern_status tern_forward(tern_session *session, const tern_batch *batch, tern_logits *result,
+                         tern_error *error) {
+  WantedRows rows;
+  Status status = forward(session, batch, Output::logits, rows);
   if (status.isOk() && result) {
     tern_logits value = TERN_LOGITS_INIT;
-    value.logits = logits.data;
-    value.rows = logits.rows;
-    value.stride = logits.stride;
+    value.logits = rows.data;
+    value.rows = rows.rows;
+    value.stride = rows.stride;
     status = writeStruct(value, result, "tern_logits");
+  }
+  return report(status, error);
+}
+
+tern_status tern_forward_hidden(tern_session *session, const tern_batch *batch, tern_hidden *result,
+                                tern_error *error) {
+  WantedRows rows;
+  Status status = forward(session, batch, Output::hidden, rows);
+  if (status.isOk() && result) {
+    tern_hidden value = TERN_HIDDEN_INIT;
+    value.states = rows.data;
+    value.rows = rows.rows;
+    value.stride = rows.stride;
+    status = writeStruct(value, result, "tern_hidden");
   }
   return report(status, error);
 }

@@ -87,7 +87,7 @@ Status Generation::begin(const GenerationOptions &wanted, const int32_t *prompt,
   return {};
 }
 
-Status Generation::feedPending(Logits &logits) {
+Status Generation::feedPending(WantedRows &logits) {
   const uint32_t maxBatch = session->model().artifact().max_batch();
   while (pendingBegin < pendingEnd) {
     const uint32_t left = pendingEnd - pendingBegin;
@@ -211,7 +211,7 @@ Status Generation::evaluate() {
   TERN_RETURN_IF_ERROR(prepare(needed));
   if (!needed)
     return Status::error(StatusCode::cancelled, "cancelled");
-  Logits logits;
+  WantedRows logits;
   TERN_RETURN_IF_ERROR(feedPending(logits));
   return choose(logits.data);
 }

@@ -74,7 +74,7 @@ private:
   /// is over, if the next token is chosen already, or if next() has something to report.
   Status prepare(bool &needed);
   bool isFull() const;
-  Status feedPending(Logits &logits);
+  Status feedPending(WantedRows &logits);
   Status finishWith(Finish reason, Piece &piece);
   Status evaluate();
   Status giveOut(Piece &piece);

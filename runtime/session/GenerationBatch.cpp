@@ -94,7 +94,7 @@ Status GenerationBatch::evaluateOnce(bool &left) {
   batch.tokens = tokens.data();
   batch.slots = slots.data();
   batch.want = want.data();
-  Logits logits;
+  WantedRows logits;
   Status failure = session->forward(batch, &logits);
   if (!failure.isOk()) {
     for (Generation *generation = first; generation; generation = generation->nextInBatch)

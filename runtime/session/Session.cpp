@@ -101,8 +101,13 @@ Status SessionSizes::compute(const Model &model, const SessionOptions &options,
   sizes.tableBytes = tables.value();
   for (uint32_t i = 0; i < sizeOf(plan->buffers()); ++i) {
     const fb::Buffer &buffer = *plan->buffers()->Get(i);
-    if (buffer.space() == fb::MemorySpace::output && buffer.index() == 0)
-      sizes.logitsStride = buffer.extent()->per_wanted() / sizeof(float);
+    if (buffer.space() != fb::MemorySpace::output)
+      continue;
+    const size_t stride = buffer.extent()->per_wanted() / sizeof(float);
+    if (buffer.index() == 0)
+      sizes.logitsStride = stride;
+    if (buffer.index() == 1)
+      sizes.hiddenStride = stride;
   }
   result = sizes;
   return {};
@@ -233,8 +238,12 @@ Status Session::checkBatch(const Batch &batch, uint32_t &wanted) {
   return {};
 }
 
-Status Session::forward(const Batch &batch, Logits *result, const std::atomic<bool> *cancel) {
+Status Session::forward(const Batch &batch, WantedRows *result, const std::atomic<bool> *cancel,
+                        Output output) {
   uint32_t wanted;
+  if (output == Output::hidden && sizes.hiddenStride == 0)
+    return Status::error(StatusCode::unsupported,
+                         "the artifact gives no hidden states; compile it again");
   TERN_RETURN_IF_ERROR(checkBatch(batch, wanted));
   const auto rowInput = [&](fb::InputKind kind, uint32_t row) {
     return reinterpret_cast<const int32_t *>(spaces.inputs[size_t(kind)])[row];
@@ -252,14 +261,15 @@ Status Session::forward(const Batch &batch, Logits *result, const std::atomic<bo
   integers[TERN_INT_TOKENS] = int32_t(batch.rows);
   integers[TERN_INT_WANTED] = int32_t(wanted);
   integers[TERN_INT_BLOCKS_PER_SLOT] = int32_t(sizes.blockTableStride);
-  if (!plan.run(integers, cancel))
+  if (!plan.run(integers, cancel, output == Output::hidden))
     return Status::error(StatusCode::cancelled, "cancelled");
   for (uint32_t row = 0; row < batch.rows; ++row) {
     Slot &slot = slotStates[size_t(rowInput(fb::InputKind::slots, row))];
     slot.length = slot.next;
   }
   if (result)
-    *result = {reinterpret_cast<const float *>(outputs[0]), wanted, sizes.logitsStride};
+    *result = {reinterpret_cast<const float *>(outputs[size_t(output)]), wanted,
+               output == Output::hidden ? sizes.hiddenStride : sizes.logitsStride};
   return {};
 }
 

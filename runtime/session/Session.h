@@ -31,12 +31,15 @@ struct Batch {
   bool wantLast = true;
 };
 
-/// Logits of the wanted rows; valid until the session's next call.
-struct Logits {
+/// Logits or hidden states of the wanted rows; valid until the session's next call.
+struct WantedRows {
   const float *data = nullptr;
   size_t rows = 0;
   size_t stride = 0;
 };
+
+/// What forward() computes for the wanted rows. Numbers are those of the function's outputs.
+enum class Output : uint8_t { logits = 0, hidden = 1 };
 
 /// Sizes that follow from a model and options: what create() takes, and what estimates report.
 struct SessionSizes {
@@ -49,7 +52,7 @@ struct SessionSizes {
   uint64_t inputBytes = 0;
   uint64_t outputBytes = 0;
   uint64_t tableBytes = 0; ///< bound plan, block table, slots with their history, workers
-  size_t logitsStride = 0;
+  size_t logitsStride = 0, hiddenStride = 0; ///< in floats; 0: there is no such output
 
   /// Fails if the options do not suit the model or the sizes overflow.
   static Status compute(const Model &model, const SessionOptions &options, SessionSizes &result);
@@ -82,7 +85,9 @@ public:
   /// Evaluates a batch. The contract is checked in full before anything is written. With `cancel`
   /// set during the call it returns StatusCode::cancelled, and the slots concerned are truncated to
   /// where their rows began.
-  Status forward(const Batch &batch, Logits *result, const std::atomic<bool> *cancel = nullptr);
+  /// Hidden states are the final norm's result, computed without the logits.
+  Status forward(const Batch &batch, WantedRows *result, const std::atomic<bool> *cancel = nullptr,
+                 Output output = Output::logits);
 
   /// Fails where canResume() is false.
   Status truncate(uint32_t slot, uint32_t length);

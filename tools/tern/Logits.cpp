@@ -1,38 +1,22 @@
 // tern logits: the model's output for every position of a token sequence, as a NumPy file.
 #include "tools/tern/InputError.h"
 #include "tools/tern/Model.h"
+#include "tools/tern/NpyFile.h"
 #include "tools/tern/OutputFile.h"
 #include "tools/tern/Report.h"
 #include "tools/tern/Subcommands.h"
 
 #include <algorithm>
-#include <bit>
 #include <memory>
 
 namespace tern::cli {
 
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "the header below says '<f4'");
-
 struct LogitsOptions {
   EngineOptions engine;
   std::string tokens, output;
 };
-
-/// Header of NumPy's file format, version 1.0.
-std::string npyHeader(size_t rows, size_t columns) {
-  constexpr size_t prefixSize = 10, alignment = 64;
-  std::string dictionary =
-      formatText("{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %zu), }", rows, columns);
-  const size_t unpadded = prefixSize + dictionary.size() + 1;
-  dictionary.append((alignment - unpadded % alignment) % alignment, ' ');
-  dictionary += '\n';
-  std::string header("\x93NUMPY\x01\x00", 8);
-  header += char(dictionary.size() & 0xff);
-  header += char(dictionary.size() >> 8);
-  return header + dictionary;
-}
 
 void writeLogits(const LogitsOptions &options) {
   const std::vector<int32_t> tokens = parseTokens(options.tokens);

@@ -10,6 +10,7 @@ namespace tern::cli {
 void addRun(CLI::App &program);
 void addChat(CLI::App &program);
 void addLogits(CLI::App &program);
+void addEmbed(CLI::App &program);
 void addTokenize(CLI::App &program);
 void addDetokenize(CLI::App &program);
 void addBench(CLI::App &program);

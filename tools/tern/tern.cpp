@@ -40,6 +40,7 @@ int runProgram(int argc, char **argv) {
   addRun(program);
   addChat(program);
   addLogits(program);
+  addEmbed(program);
   addTokenize(program);
   addDetokenize(program);
   addBench(program);

@@ -21,10 +21,10 @@ GraphBuilder::GraphBuilder(ModuleOp module, const ModelConfig &config, ModelSour
     : module(module), model(config), source(source), symbols(module.getBodyRegion()),
       builder(module.getContext()), location(module.getLoc()) {
   auto integers = RankedTensorType::get({ShapedType::kDynamic}, builder.getI32Type());
-  auto logits = rows(config.vocabulary);
-  function = func::FuncOp::create(
-      symbols, location, "forward",
-      builder.getFunctionType({integers, integers, integers, integers}, {logits}));
+  function =
+      func::FuncOp::create(symbols, location, "forward",
+                           builder.getFunctionType({integers, integers, integers, integers},
+                                                   {rows(config.vocabulary), rows(config.hidden)}));
   for (unsigned i = 0; i < 4; ++i)
     function.setArgAttr(i, "tern.dim", builder.getStringAttr(i == 3 ? "R" : "T"));
   Block *body = function.addEntryBlock();
@@ -346,7 +346,7 @@ void GraphBuilder::finishWithLogits(Value x) {
   logits = multiply(logits, 1 / model.logitDivisor);
   if (model.finalSoftCap != 0)
     logits = softCap(logits, model.finalSoftCap);
-  func::ReturnOp::create(builder, location, logits);
+  func::ReturnOp::create(builder, location, ValueRange{logits, normed});
 }
 
 } // namespace tern

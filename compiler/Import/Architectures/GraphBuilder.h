@@ -90,7 +90,8 @@ public:
   mlir::Value add(mlir::Value a, mlir::Value b);
   mlir::Value multiply(mlir::Value x, double factor);
   /// Final norm and output.weight (token_embd.weight if there is none) of the wanted rows, the
-  /// configuration's divisor and soft cap; ends the function.
+  /// configuration's divisor and soft cap; ends the function, whose second result is what the final
+  /// norm gives.
   void finishWithLogits(mlir::Value x);
 
   /// What was wrong with the model's tensors.

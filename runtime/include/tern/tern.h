@@ -156,9 +156,10 @@ typedef struct tern_model_info {
   uint64_t arena_bytes;
   uint64_t arena_lower_bound;
   uint64_t kv_bytes_per_token;
+  uint64_t hidden_size; /* 0: the artifact gives no hidden states */
 } tern_model_info;
 #define TERN_MODEL_INFO_INIT                                                                       \
-  {sizeof(tern_model_info), 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, 0, 0}
+  {sizeof(tern_model_info), 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 TERN_API tern_status tern_model_get_info(const tern_model *model, tern_model_info *info,
                                          tern_error *error);
 
@@ -257,6 +258,19 @@ typedef struct tern_logits {
 /* Blocks until done. result may be NULL. */
 TERN_API tern_status tern_forward(tern_session *session, const tern_batch *batch,
                                   tern_logits *result, tern_error *error);
+
+/* Hidden states of the wanted rows in the place of logits, which are not computed: what the final
+ * norm gives, tern_model_info.hidden_size numbers a row. Everything else is as in tern_forward.
+ * TERN_UNSUPPORTED if the artifact gives none. */
+typedef struct tern_hidden {
+  size_t struct_size;
+  const float *states;
+  size_t rows;
+  size_t stride;
+} tern_hidden;
+#define TERN_HIDDEN_INIT {sizeof(tern_hidden), NULL, 0, 0}
+TERN_API tern_status tern_forward_hidden(tern_session *session, const tern_batch *batch,
+                                         tern_hidden *result, tern_error *error);
 
 /* Number of positions a slot holds; 0 for a slot that does not exist. */
 TERN_API uint32_t tern_slot_length(const tern_session *session, uint32_t slot);

@@ -19,17 +19,28 @@ func.func @norm(%x: tensor<?x64xf32> {tern.dim = "T"}, %rows: tensor<?xi32> {ter
 }
 
 // -----
-// A norm whose float result is read elsewhere too keeps the encode apart.
-// CHECK-LABEL: func.func @norm_read_twice
-// CHECK: %[[N:.*]] = tern.launch @rms_norm_0
-// CHECK: %[[Q:.*]] = tern.launch @encode_0(%[[N]])
-// CHECK: return %[[N]], %[[Q]]
-// CHECK-DAG: tern.kernel @rms_norm_0
-// CHECK-DAG: tern.kernel @encode_0
-func.func @norm_read_twice(%x: tensor<?x64xf32> {tern.dim = "T"}, %w: tensor<64xf32>) -> (tensor<?x64xf32>, tensor<?x64xf32, #tern.act<group = 32>>) {
+// A norm whose float result is returned too gives both.
+// CHECK-LABEL: func.func @norm_returned
+// CHECK: %[[N:.*]]:2 = tern.launch @rms_norm_encode_0
+// CHECK: return %[[N]]#0, %[[N]]#1
+func.func @norm_returned(%x: tensor<?x64xf32> {tern.dim = "T"}, %w: tensor<64xf32>) -> (tensor<?x64xf32>, tensor<?x64xf32, #tern.act<group = 32>>) {
   %n = tern.rms_norm %x, %w {epsilon = 1.0e-5 : f32} : tensor<?x64xf32>, tensor<64xf32> -> tensor<?x64xf32>
   %q = tern.encode %n : tensor<?x64xf32> -> tensor<?x64xf32, #tern.act<group = 32>>
   return %n, %q : tensor<?x64xf32>, tensor<?x64xf32, #tern.act<group = 32>>
+}
+
+// -----
+// A norm whose float result is read elsewhere keeps the encode apart.
+// CHECK-LABEL: func.func @norm_read_twice
+// CHECK: %[[N:.*]] = tern.launch @rms_norm_0
+// CHECK: %[[Q:.*]] = tern.launch @encode_0(%[[N]])
+// CHECK: %[[L:.*]] = tern.launch @linear_0(%[[N]]
+// CHECK: return %[[L]], %[[Q]]
+func.func @norm_read_twice(%x: tensor<?x64xf32> {tern.dim = "T"}, %w: tensor<64xf32>, %m: tensor<64x64xf32, #tern.enc<f16, layout = "rows32">>) -> (tensor<?x64xf32>, tensor<?x64xf32, #tern.act<group = 32>>) {
+  %n = tern.rms_norm %x, %w {epsilon = 1.0e-5 : f32} : tensor<?x64xf32>, tensor<64xf32> -> tensor<?x64xf32>
+  %q = tern.encode %n : tensor<?x64xf32> -> tensor<?x64xf32, #tern.act<group = 32>>
+  %l = tern.linear %n, %m : tensor<?x64xf32>, tensor<64x64xf32, #tern.enc<f16, layout = "rows32">> -> tensor<?x64xf32>
+  return %l, %q : tensor<?x64xf32>, tensor<?x64xf32, #tern.act<group = 32>>
 }
 
 // -----
