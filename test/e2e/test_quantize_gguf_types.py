@@ -105,11 +105,10 @@ def test_the_squared_error_is_below_that_of_ggml(name: str, weighted: bool) -> N
 def with_weights(model: BuiltModel, decoded: dict[str, np.ndarray]) -> BuiltModel:
     """The PyTorch model with the matrices named as in the file replaced."""
     changed = copy.deepcopy(model.torch_model)
-    parameters = dict(changed.named_parameters())
     with torch.no_grad():
-        for name, target, *_ in gguf_tensors(model.spec, model.torch_model):
+        for _, parameter, target, *_ in gguf_tensors(model.spec, changed):
             if target in decoded:
-                parameters[name].copy_(torch.from_numpy(decoded[target].copy()))
+                parameter.copy_(torch.from_numpy(decoded[target].copy()))
     return replace(model, torch_model=changed)
 
 
@@ -120,7 +119,7 @@ def test_a_type_by_name_is_encoded_and_computed(name: str, build_model: BuildMod
     artifact = tmp_path / "m.tern"
     report, _ = compile_with_report(model.path, artifact, f"--quantize={name}", "--kv=f32")
     encoding = TYPES[name][0]
-    matrices = {target: values for _, target, values, *_ in gguf_tensors(model.spec, model.torch_model)}
+    matrices = {target: values for _, _, target, values, *_ in gguf_tensors(model.spec, model.torch_model)}
     matrices = {target: values for target, values in matrices.items() if values.ndim == 2}
     decoded = {target: search(encoding, values, np.ones_like(values)) for target, values in matrices.items()}
     for target, values in matrices.items():
