@@ -34,8 +34,13 @@ public:
         if (!insert->hasOneUse() || !chainLink(insert->user_back()) ||
             insert->user_back()->getOperand(0) != insert)
           ends.push_back(insert);
+    // A chain may begin with another: none is touched before all have been followed.
+    SmallVector<std::pair<InsertElementInst *, Value *>> results;
     for (InsertElementInst *end : ends)
-      expandChain(end);
+      if (Value *result = expandChain(end))
+        results.push_back({end, result});
+    for (auto [end, result] : results)
+      end->replaceAllUsesWith(result);
     for (CallInst *call : calls)
       if (!call->use_empty())
         expandOne(call);
@@ -57,33 +62,40 @@ private:
                : nullptr;
   }
 
-  /// Replaces a chain that fills every lane by one look-up of a vector of its codes.
-  void expandChain(InsertElementInst *end) {
+  /// What a chain amounts to: one look-up of a vector of its codes. Lanes that it does not fill
+  /// must be poison: LLVM lets users of the first lanes take the vector from the middle of a chain.
+  /// Null if it is no such chain.
+  Value *expandChain(InsertElementInst *end) {
     auto *type = cast<FixedVectorType>(end->getType());
-    unsigned lanes = type->getNumElements();
-    SmallVector<CallInst *> calls(lanes, nullptr);
-    for (InsertElementInst *link = end; link;
-         link = chainLink(dyn_cast<InsertElementInst>(link->getOperand(0)))) {
+    SmallVector<CallInst *> calls(type->getNumElements(), nullptr);
+    Value *base = end;
+    while (auto *link = chainLink(dyn_cast<InsertElementInst>(base))) {
       CallInst *&call = calls[cast<ConstantInt>(link->getOperand(2))->getZExtValue()];
       if (!call) // a later insertion hides an earlier one
         call = lookUpCall(link->getOperand(1));
+      base = link->getOperand(0);
     }
-    if (is_contained(calls, nullptr))
-      return;
+    if (is_contained(calls, nullptr) && !isa<PoisonValue>(base))
+      return nullptr;
+    CallInst &any = *lookUpCall(end->getOperand(1));
     for (CallInst *call : calls)
-      if (call->getArgOperand(1) != calls[0]->getArgOperand(1) ||
-          call->getArgOperand(2) != calls[0]->getArgOperand(2))
-        return;
+      if (call && (call->getArgOperand(1) != any.getArgOperand(1) ||
+                   call->getArgOperand(2) != any.getArgOperand(2)))
+        return nullptr;
     IRBuilder<> builder(end);
-    Value *result = lookUp(builder, codesOf(builder, calls), *calls[0]);
-    end->replaceAllUsesWith(result);
+    return lookUp(builder, codesOf(builder, calls), any);
   }
 
   /// The codes of the calls as a vector: the one they were extracted from, where there is one.
+  /// Lanes without a call are poison.
   Value *codesOf(IRBuilder<> &builder, ArrayRef<CallInst *> calls) {
     Value *source = nullptr;
     SmallVector<int> mask;
     for (CallInst *call : calls) {
+      if (!call) {
+        mask.push_back(PoisonMaskElem);
+        continue;
+      }
       auto *extract = dyn_cast<ExtractElementInst>(call->getArgOperand(0));
       auto *index = extract ? dyn_cast<ConstantInt>(extract->getIndexOperand()) : nullptr;
       if (!index || (source && extract->getVectorOperand() != source))
@@ -96,7 +108,8 @@ private:
   Value *gather(IRBuilder<> &builder, ArrayRef<CallInst *> calls) {
     Value *codes = PoisonValue::get(FixedVectorType::get(builder.getInt8Ty(), calls.size()));
     for (auto [lane, call] : enumerate(calls))
-      codes = builder.CreateInsertElement(codes, call->getArgOperand(0), uint64_t(lane));
+      if (call)
+        codes = builder.CreateInsertElement(codes, call->getArgOperand(0), uint64_t(lane));
     return codes;
   }
 

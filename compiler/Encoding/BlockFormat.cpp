@@ -45,9 +45,17 @@ constexpr BlockFormat ggufType(const char *name, EncodingDesc encoding,
                                BlockFormat::Unpack unpack = nullptr,
                                BlockFormat::Pack pack = nullptr) {
   const gguf::TensorType &type = *gguf::findTensorType(name);
-  return {
-      name, int(type.number), type.blockElements, type.blockBytes, encoding, GroupFit::Peak, unpack,
-      pack, type.tailBytes};
+  // Super-groups and IQ4_NL have no fit by the peak.
+  bool searched = encoding.superSize != 0 || encoding.codes == CodeKind::IQ4NL;
+  return {name,
+          int(type.number),
+          type.blockElements,
+          type.blockBytes,
+          encoding,
+          searched ? GroupFit::Search : GroupFit::Peak,
+          unpack,
+          pack,
+          type.tailBytes};
 }
 
 constexpr BlockFormat formats[] = {
@@ -155,11 +163,10 @@ void encodeRow(const BlockFormat &format, const float *values, uint64_t elements
   }
   uint8_t codes[maxBlockElements];
   GroupScale scales[maxGroupsPerBlock];
-  unsigned group = format.encoding.groupSize;
+  unsigned outer = format.encoding.outerSize(), group = format.encoding.groupSize;
   for (uint64_t i = 0; i < elements; i += format.blockElements, bytes += format.blockBytes) {
-    for (unsigned g = 0; g < format.groupsPerBlock(); ++g)
-      scales[g] =
-          encodeGroup(format.encoding, format.fit, values + i + g * group, codes + g * group);
+    for (unsigned k = 0; k < format.blockElements; k += outer)
+      encodeGroups(format.encoding, format.fit, values + i + k, codes + k, scales + k / group);
     format.pack({codes, scales}, bytes);
   }
 }

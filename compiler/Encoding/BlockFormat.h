@@ -30,9 +30,7 @@ struct BlockFormat {
 
   bool isFloat() const { return encoding.isFloat(); }
   /// True if encodeRow can make blocks of this format.
-  bool canEncode() const {
-    return isFloat() || (tern::canEncode(encoding) && tensorScaleBytes == 0);
-  }
+  bool canEncode() const { return tensorScaleBytes == 0; }
   unsigned groupsPerBlock() const { return isFloat() ? 0 : blockElements / encoding.groupSize; }
   /// Bytes of `elements` elements, which must be a multiple of blockElements.
   uint64_t rowBytes(uint64_t elements) const { return elements / blockElements * blockBytes; }
@@ -55,8 +53,8 @@ void unpackBlock(const BlockFormat &format, const uint8_t *block, float tensorSc
 /// Decodes `elements` (a multiple of the block) values exactly as the `gguf` package does.
 void decodeRow(const BlockFormat &format, const uint8_t *bytes, uint64_t elements, float *values,
                float tensorScale = 0);
-/// Encodes exactly as the `gguf` package does (finite input; a NaN becomes code 0's value). The
-/// format's canEncode() holds.
+/// Encodes with the format's fit: GroupFit::Peak exactly as the `gguf` package does (finite input;
+/// a NaN becomes code 0's value). The format's canEncode() holds.
 void encodeRow(const BlockFormat &format, const float *values, uint64_t elements, uint8_t *bytes);
 
 } // namespace tern

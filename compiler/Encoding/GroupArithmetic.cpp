@@ -147,20 +147,9 @@ uint32_t scaleToBits(ScaleType type, float scale) {
   return type == ScaleType::F16 ? floatToHalf(scale) : std::bit_cast<uint32_t>(scale);
 }
 
-bool canEncode(const EncodingDesc &encoding) {
-  return !encoding.isFloat() && !encoding.hasSuper() && encoding.codes != CodeKind::IQ4NL;
-}
-
-GroupScale encodeGroup(const EncodingDesc &encoding, GroupFit fit, const float *data,
-                       uint8_t *codes, const float *importance) {
-  ArrayRef<float> values(data, encoding.groupSize);
-  if (fit == GroupFit::Search && isSearched(encoding)) {
-    FittedScale found = searchScale(encoding, values, importance, codes);
-    GroupScale bits{scaleToBits(encoding.scale, found.scale)};
-    if (encoding.minimum)
-      bits.minimum = scaleToBits(encoding.scale, found.minimum);
-    return bits;
-  }
+namespace {
+GroupScale encodeByRule(const EncodingDesc &encoding, GroupFit fit, ArrayRef<float> values,
+                        uint8_t *codes) {
   float scale = 0;
   switch (encoding.codes) {
   case CodeKind::Int8:
@@ -196,9 +185,18 @@ GroupScale encodeGroup(const EncodingDesc &encoding, GroupFit fit, const float *
   case CodeKind::F32:
   case CodeKind::F16:
   case CodeKind::BF16:
-    llvm_unreachable("no encoder: see canEncode");
+    llvm_unreachable("encoded by GroupFit::Search");
   }
   return {scaleToBits(encoding.scale, scale)};
+}
+} // namespace
+
+void encodeGroups(const EncodingDesc &encoding, GroupFit fit, const float *values, uint8_t *codes,
+                  GroupScale *scales, const float *importance) {
+  if (fit == GroupFit::Search && isSearched(encoding))
+    searchScales(encoding, values, importance, codes, scales);
+  else
+    *scales = encodeByRule(encoding, fit, {values, encoding.groupSize}, codes);
 }
 
 void decodeGroup(const EncodingDesc &encoding, const uint8_t *codes, const GroupScale &bits,

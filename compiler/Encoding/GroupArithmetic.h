@@ -11,9 +11,10 @@ namespace tern {
 
 /// How the scale of a group is found when values are encoded.
 enum class GroupFit : uint8_t {
-  Peak,   ///< the largest magnitude meets the end of the code range: what GGUF's quantizers do
-  Search, ///< what --quantize does: integers by searchScale; ternary by the mean magnitude
-          ///< (BitNet's absmean); quaternary by the nearer of +-2 and +-1
+  Peak,   ///< the largest magnitude meets the end of the code range: what GGUF's quantizers do;
+          ///< there is none for super-groups and IQ4_NL
+  Search, ///< what --quantize does: integers and code books by searchScales; ternary by the mean
+          ///< magnitude (BitNet's absmean); quaternary by the nearer of +-2 and +-1
 };
 
 /// The raw bits of what scales a group: as stored, integers with their offset. The super-group's
@@ -28,13 +29,11 @@ struct GroupScale {
 float scaleFromBits(ScaleType type, uint32_t bits);
 uint32_t scaleToBits(ScaleType type, float scale);
 
-/// True if values can be encoded so. Encodings with super-groups are only read.
-bool canEncode(const EncodingDesc &encoding);
-
-/// Encodes one group of `encoding.groupSize` values; canEncode(encoding). `importance` serves
-/// GroupFit::Search of integers: the weight of each value's squared error, or null.
-GroupScale encodeGroup(const EncodingDesc &encoding, GroupFit fit, const float *values,
-                       uint8_t *codes, const float *importance = nullptr);
+/// Encodes the values under one outermost scale, `encoding.outerSize()` of them, into as many codes
+/// and a GroupScale for each group. `importance` serves GroupFit::Search of integers and code
+/// books: the weight of each value's squared error, or null.
+void encodeGroups(const EncodingDesc &encoding, GroupFit fit, const float *values, uint8_t *codes,
+                  GroupScale *scales, const float *importance = nullptr);
 /// The values of Encoding.h's formulas, evaluated in float from left to right.
 void decodeGroup(const EncodingDesc &encoding, const uint8_t *codes, const GroupScale &scale,
                  float *values);

@@ -258,7 +258,7 @@ private:
     values.resize(encoding.groupSize);
     GroupScale &scale = scales[k / encoding.groupSize];
     decodeGroup(encoding, &codes[k], scale, values.data());
-    scale = encodeGroup(encoding, GroupFit::Search, values.data(), &codes[k]);
+    encodeGroups(encoding, GroupFit::Search, values.data(), &codes[k], &scale);
     if (error)
       addError(encoding, values.data(), k, *error);
   }
@@ -275,13 +275,13 @@ private:
                     EncodingError *error) {
     values.resize(m.k);
     decodeRow(*source.format, row, m.k, values.data(), source.tensorScale);
-    for (uint64_t k = 0; k < m.k; k += m.encoding.groupSize) {
-      GroupScale &scale = scales[k / m.encoding.groupSize];
-      scale = encodeGroup(m.encoding, GroupFit::Search, &values[k], &codes[k],
-                          source.importance ? source.importance + k : nullptr);
-      if (error)
+    for (uint64_t k = 0; k < m.k; k += m.encoding.outerSize())
+      encodeGroups(m.encoding, GroupFit::Search, &values[k], &codes[k],
+                   &scales[k / m.encoding.groupSize],
+                   source.importance ? source.importance + k : nullptr);
+    if (error)
+      for (uint64_t k = 0; k < m.k; k += m.encoding.groupSize)
         addError(m.encoding, &values[k], k, *error);
-    }
   }
 };
 
@@ -418,10 +418,6 @@ Error checkPackedMatrix(const PackedMatrix &m) {
         return fail("K = " + Twine(m.k) + " is not a multiple of the " +
                     Twine(source.format->blockElements) + " elements of a " + source.format->name +
                     " block");
-      if (!m.encoding.isFloat() && !holdsExactly(m.encoding, *source.format) &&
-          !canEncode(m.encoding))
-        return fail("values of " + source.format->name + " cannot be encoded as " +
-                    m.encoding.str() + ": such codes are only read from files that have them");
       rows += source.rows;
     }
     if (rows != m.rows)

@@ -60,24 +60,27 @@ std::vector<float> floatsOf(const gguf::File &file, const gguf::Tensor &tensor) 
 } // namespace
 
 Expected<ImportanceMatrix> ImportanceMatrix::open(StringRef path) {
-  ImportanceMatrix result;
-  result.path = path.str();
   gguf::MappedFile file;
   std::string message;
-  if (!file.open(result.path, message))
+  if (!file.open(path.str(), message))
     return createStringError(message);
-  ArrayRef<uint8_t> bytes(file.bytes().data(), file.bytes().size());
+  return parse(ArrayRef<uint8_t>(file.bytes().data(), file.bytes().size()), path);
+}
+
+Expected<ImportanceMatrix> ImportanceMatrix::parse(ArrayRef<uint8_t> bytes, StringRef name) {
+  ImportanceMatrix result;
+  result.path = name.str();
   bool isGGUF = bytes.size() >= 4 && memcmp(bytes.data(), "GGUF", 4) == 0;
-  if (Error error = isGGUF ? result.readGGUF() : result.readBinary(bytes))
+  if (Error error = isGGUF ? result.readGGUF(bytes) : result.readBinary(bytes))
     return error;
   if (result.entries.empty())
-    return createStringError(path + ": an importance matrix without entries");
+    return createStringError(name + ": an importance matrix without entries");
   return result;
 }
 
-Error ImportanceMatrix::readGGUF() {
+Error ImportanceMatrix::readGGUF(ArrayRef<uint8_t> bytes) {
   std::string message;
-  std::unique_ptr<gguf::File> file = gguf::File::open(path, message);
+  std::unique_ptr<gguf::File> file = gguf::File::parse({bytes.data(), bytes.size()}, path, message);
   if (!file)
     return createStringError(message);
   const gguf::Value *type = file->find("general.type");

@@ -17,6 +17,9 @@ public:
   /// Reads either form that llama-imatrix has written: GGUF (`general.type` "imatrix", tensors
   /// NAME.in_sum2 and NAME.counts) or the older binary file. Errors name the file and the entry.
   static llvm::Expected<ImportanceMatrix> open(llvm::StringRef path);
+  /// The same from memory; `name` is that of the file in messages.
+  static llvm::Expected<ImportanceMatrix> parse(llvm::ArrayRef<uint8_t> bytes,
+                                                llvm::StringRef name);
 
   /// The importance of a weight's columns, finite and at least 0; empty if the file has none. Parts
   /// of a joined tensor (attn_q of attn_qkv, ffn_gate of ffn_up) have that of the whole.
@@ -25,7 +28,7 @@ public:
   size_t size() const { return entries.size(); }
 
 private:
-  llvm::Error readGGUF();
+  llvm::Error readGGUF(llvm::ArrayRef<uint8_t> bytes);
   llvm::Error readBinary(llvm::ArrayRef<uint8_t> bytes);
   llvm::Error add(llvm::StringRef name, std::vector<float> means);
 

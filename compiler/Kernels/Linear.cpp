@@ -179,7 +179,9 @@ void LinearBuilder::groupedSum(const ActValue &x) {
   stages.dot = Func("dot");
   switch (stages.form) {
   case DotForm::Dot4:
-    if (builder.rowRange().single() && stages.planes > 1 && !takesSigned() && codesAreMultipliers())
+    // Planes in place end with a shift each, which a single line does not pay for.
+    if (builder.rowRange().single() && stages.planes > 1 && stages.lines > 1 && !takesSigned() &&
+        codesAreMultipliers())
       dot4InPlace(x, start);
     else
       dot4(x, start);

@@ -1,6 +1,7 @@
 // Parsing of --quantize.
 #include "compiler/Transforms/QuantizationPolicy.h"
 
+#include "compiler/Encoding/BlockFormat.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringExtras.h"
@@ -10,15 +11,26 @@ using namespace tern;
 
 namespace {
 
+/// The GGUF types that values can be encoded as. The format's own name for a type stands for its
+/// encoding: "q4_k".
+bool isPolicy(const BlockFormat &format) { return format.ggufType >= 0 && format.canEncode(); }
+
+std::string knownPolicies() {
+  std::string text = "keep, int8, int4, int4:gN, int4:gN:min (N = 32, 64, 128, 256), ternary, "
+                     "ternary-b3, quaternary";
+  for (const BlockFormat &format : blockFormats())
+    if (isPolicy(format))
+      text += ", " + format.name.str();
+  return text;
+}
+
 /// One policy word; nullopt inside the Expected means keep.
 Expected<std::optional<EncodingDesc>> parsePolicyWord(StringRef word) {
   using Result = std::optional<EncodingDesc>;
   if (word == "keep")
     return Result();
-  if (word == "f32")
-    return Result(EncodingDesc{CodeKind::F32});
-  if (word == "f16")
-    return Result(EncodingDesc{CodeKind::F16});
+  if (const BlockFormat *format = findBlockFormat(word); format && isPolicy(*format))
+    return Result(format->encoding);
   if (word == "int8")
     return Result(EncodingDesc{CodeKind::Int8, 32, ScaleType::F16});
   if (word == "ternary")
@@ -39,9 +51,8 @@ Expected<std::optional<EncodingDesc>> parsePolicyWord(StringRef word) {
          is_contained({32u, 64u, 128u, 256u}, int4.groupSize) && rest == utostr(int4.groupSize)))
       return Result(int4);
   }
-  return createStringError("unknown quantization policy '" + word.str() +
-                           "'; known are keep, f32, f16, int8, int4, int4:gN, int4:gN:min (N = 32, "
-                           "64, 128, 256), ternary, ternary-b3, quaternary");
+  return createStringError("unknown quantization policy '" + word.str() + "'; known are " +
+                           knownPolicies());
 }
 
 } // namespace

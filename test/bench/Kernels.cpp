@@ -30,6 +30,13 @@ const Format formats[] = {
     {"int4", "int4, group = 32, scale = f16", ", #tern.act<group = 32, sums = 32>"},
     {"int8", "int8, group = 32, scale = f16", ", #tern.act<group = 32>"},
     {"int8-sums", "int8, group = 32, scale = f16", ", #tern.act<group = 32, sums = 32>"},
+    {"ternary-b3", "ternary-b3, group = 256, scale = f16", ", #tern.act<group = 256, sums = 256>"},
+    {"q2_k", "uint2, group = 16, scale = u4, min, super = 256, super_scale = f16",
+     ", #tern.act<group = 256, sums = 16>"},
+    {"q4_k", "uint4, group = 32, scale = u6, min, super = 256, super_scale = f16",
+     ", #tern.act<group = 256, sums = 16>"},
+    {"q6_k", "int6, group = 16, scale = i8, super = 256, super_scale = f16",
+     ", #tern.act<group = 256, sums = 16>"},
     {"f16", "f16", ""},
 };
 

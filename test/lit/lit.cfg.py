@@ -14,6 +14,7 @@ import lit.formats
 
 config.name = "tern"
 config.test_format = lit.formats.ShTest(execute_external=False)
+config.recursiveExpansionLimit = 8
 config.suffixes = [".mlir", ".test"]
 config.excludes = ["Inputs"]
 config.test_source_root = str(Path(__file__).parent)

@@ -32,12 +32,16 @@ cl::opt<std::string>
            cl::cat(category));
 cl::opt<std::string> quantize(
     "quantize", cl::init("keep"), cl::value_desc("POLICY"),
-    cl::desc("keep (default) | f32 | f16 | int8 | int4[:gN[:min]] | ternary | ternary-b3 | "
-             "quaternary; PATTERN=POLICY pairs, comma-separated, override by weight name"),
+    cl::desc(
+        "keep (default) | f32 | f16 | bf16 | int8 | int4[:gN[:min]] | ternary | ternary-b3 | "
+        "quaternary | a GGUF type: q8_0 q4_0 q4_1 q5_0 q5_1 q2_0 q2_k q3_k q4_k q5_k q6_k q8_k "
+        "iq4_nl mxfp4 tq1_0 tq2_0; PATTERN=POLICY pairs, comma-separated, override by weight "
+        "name"),
     cl::cat(category));
 cl::opt<std::string>
     imatrix("imatrix", cl::value_desc("FILE"),
-            cl::desc("Importance matrix of llama-imatrix: weighs the errors of int8 and int4"),
+            cl::desc("Importance matrix of llama-imatrix: weighs the errors of all integer "
+                     "codes but ternary and quaternary"),
             cl::cat(category));
 cl::opt<unsigned> i2sBlock("i2s-block", cl::init(128), cl::value_desc("128|64"),
                            cl::desc("Block of I2_S tensors, which files do not tell: 128 (default) "

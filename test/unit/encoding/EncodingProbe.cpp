@@ -2,7 +2,8 @@
 //
 //   encoding_probe decode FORMAT < block bytes > float32 values
 //   encoding_probe encode FORMAT < float32 values > block bytes
-//   encoding_probe search ENCODING < float32 values and importances, a group of each in turn
+//   encoding_probe search ENCODING < float32 values and importances, a super-group (or group) of
+//   each in turn
 //                                  > float32 values as they come back
 #include "compiler/Encoding/BlockFormat.h"
 #include <cstdio>
@@ -23,15 +24,17 @@ static bool writeAll(const void *data, size_t size) {
 }
 
 static int search(const tern::EncodingDesc &encoding) {
-  std::vector<uint8_t> input = readAll(stdin), codes(encoding.groupSize);
-  size_t group = encoding.groupSize, bytes = 2 * group * sizeof(float);
-  std::vector<float> values(2 * group), decoded(group);
+  size_t group = encoding.groupSize, size = encoding.outerSize(), bytes = 2 * size * sizeof(float);
+  std::vector<uint8_t> input = readAll(stdin), codes(size);
+  std::vector<float> values(2 * size), decoded(size);
+  std::vector<tern::GroupScale> scales(size / group);
   for (size_t at = 0; at + bytes <= input.size(); at += bytes) {
     memcpy(values.data(), input.data() + at, bytes);
-    tern::GroupScale scale = tern::encodeGroup(encoding, tern::GroupFit::Search, values.data(),
-                                               codes.data(), values.data() + group);
-    tern::decodeGroup(encoding, codes.data(), scale, decoded.data());
-    if (!writeAll(decoded.data(), group * sizeof(float)))
+    tern::encodeGroups(encoding, tern::GroupFit::Search, values.data(), codes.data(), scales.data(),
+                       values.data() + size);
+    for (size_t k = 0; k < size; k += group)
+      tern::decodeGroup(encoding, &codes[k], scales[k / group], &decoded[k]);
+    if (!writeAll(decoded.data(), size * sizeof(float)))
       return 1;
   }
   return 0;
@@ -39,7 +42,7 @@ static int search(const tern::EncodingDesc &encoding) {
 
 int main(int argc, char **argv) {
   if (argc == 3 && strcmp(argv[1], "search") == 0)
-    if (auto encoding = tern::parseEncoding(argv[2]); encoding && tern::canEncode(*encoding))
+    if (auto encoding = tern::parseEncoding(argv[2]); encoding && !encoding->isFloat())
       return search(*encoding);
   const tern::BlockFormat *format = argc == 3 ? tern::findBlockFormat(argv[2]) : nullptr;
   bool decode = argc == 3 && strcmp(argv[1], "decode") == 0;

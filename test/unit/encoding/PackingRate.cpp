@@ -15,10 +15,22 @@ int main(int argc, char **argv) {
   };
   const EncodingDesc int8{CodeKind::Int8, 32, ScaleType::F16},
       int4{CodeKind::Int4, 32, ScaleType::F16}, ternary{CodeKind::Ternary, 256, ScaleType::F16};
-  const Case cases[] = {
-      {"tq2_0", ternary},       {"q4_0", int4},           {"q8_0", int8}, {"f32", {CodeKind::F32}},
-      {"f16", {CodeKind::F16}}, {"f16", {CodeKind::F32}}, {"f16", int8},  {"f16", int4},
-      {"f16", ternary},         {"q4_0", {CodeKind::F16}}};
+  const EncodingDesc q4k = findBlockFormat("q4_k")->encoding,
+                     q6k = findBlockFormat("q6_k")->encoding,
+                     iq4nl = findBlockFormat("iq4_nl")->encoding;
+  const Case cases[] = {{"tq2_0", ternary},
+                        {"q4_0", int4},
+                        {"q8_0", int8},
+                        {"f32", {CodeKind::F32}},
+                        {"f16", {CodeKind::F16}},
+                        {"f16", {CodeKind::F32}},
+                        {"f16", int8},
+                        {"f16", int4},
+                        {"f16", ternary},
+                        {"q4_0", {CodeKind::F16}},
+                        {"f16", q4k},
+                        {"f16", q6k},
+                        {"f16", iq4nl}};
   constexpr uint64_t k = 2048;
   std::mt19937 random(1);
   for (const Case &c : cases) {

@@ -1,0 +1,44 @@
+// Codes of two bits and of 1.6: TQ2_0, I2_S, quaternary, Q2_0, TQ1_0 (ternary-b3).
+//
+// The inner loops have the dot product of the target and no scalar code (--vector). The lines are those of one row,
+// which shares nothing; numbers are instructions to one dot product.
+// DEFINE: %{encoding} =
+// DEFINE: %{asm} = sed 's/ENCODING/%{encoding}/' %S/Inputs/linear.mlir > %t.mlir && ternc %t.mlir --emit=asm -o -
+// DEFINE: %{check} = FileCheck %s --check-prefix
+
+// REDEFINE: %{encoding} = ternary, group = 256, scale = f16
+// RUN: %{asm} --target=x86_64-avx2 | %loops vpmaddubsw --vector | %{check}=TQ2_0-AVX2
+// RUN: %{asm} --target=x86_64-avx512vnni | %loops vpdpbusd --vector | %{check}=TQ2_0-AVX512
+// RUN: %{asm} --target=x86_64-avxvnni | %loops vpdpbusd --vector | %{check}=TQ2_0-AVXVNNI
+// RUN: %{asm} --target=aarch64-dotprod | %loops sdot --vector | %{check}=TQ2_0-ARM
+// TQ2_0-AVX2: linear_0:{{.* }}vpand=1{{.* }}vpmaddubsw=1 vpsrlw=0.75
+// TQ2_0-AVX512: linear_0:{{.* }}vmovdqa64=0.25 vpandq=1 vpbroadcastd=0.25 vpdpbusd=1
+// TQ2_0-AVXVNNI: linear_0:{{.* }}vpdpbusd=1
+// TQ2_0-ARM: linear_0:{{.* }}sdot=1
+// Several rows share masks and loads.
+// TQ2_0-AVX2: linear_0:{{.* }}vpand=0.125{{.* }}vpmaddubsw=1
+// TQ2_0-AVX512: linear_0:{{.* }}vpandq=0.125{{.* }}vpdpbusd=1
+
+// REDEFINE: %{encoding} = ternary, group = 128, scale = f32
+// RUN: %{asm} --target=x86_64-avx2 | %loops vpmaddubsw --vector | %{check}=I2_S-AVX2
+// RUN: %{asm} --target=x86_64-avx512vnni | %loops vpdpbusd --vector | %{check}=I2_S-AVX512
+// I2_S-AVX2: linear_0:{{.* }}vpand=1{{.* }}vpmaddubsw=1 vpmaddwd=0.0312 vpsrlw=0.75
+// I2_S-AVX512: linear_0:{{.* }}vpdpbusd=1
+
+// REDEFINE: %{encoding} = quaternary, group = 256, scale = f16
+// RUN: %{asm} --target=x86_64-avx2 | %loops vpmaddubsw --vector | %{check}=QUATERNARY-AVX2
+// RUN: %{asm} --target=x86_64-avx512vnni | %loops vpdpbusd --vector | %{check}=QUATERNARY-AVX512
+// QUATERNARY-AVX2: linear_0:{{.* }}vpand=1{{.* }}vpmaddubsw=1 vpsrlw=0.75
+// QUATERNARY-AVX512: linear_0:{{.* }}vpdpbusd=1
+
+// REDEFINE: %{encoding} = quaternary, group = 64, scale = f16
+// RUN: %{asm} --target=x86_64-avx2 | %loops vpmaddubsw --vector | %{check}=Q2_0-AVX2
+// RUN: %{asm} --target=x86_64-avx512vnni | %loops vpdpbusd --vector | %{check}=Q2_0-AVX512
+// Q2_0-AVX2: linear_0:{{.* }}vpand=1{{.* }}vpmaddubsw=1 vpmaddwd=0.0625 vpsrlw=0.75
+// Q2_0-AVX512: linear_0:{{.* }}vpdpbusd=1
+
+// REDEFINE: %{encoding} = ternary-b3, group = 256, scale = f16
+// RUN: %{asm} --target=x86_64-avx2 | %loops vpmaddubsw --vector | %{check}=TQ1_0-AVX2
+// RUN: %{asm} --target=x86_64-avx512vnni | %loops vpdpbusd --vector | %{check}=TQ1_0-AVX512
+// TQ1_0-AVX2: linear_0:{{.* }}vpand=1.14{{.* }}vpcmpeqb=1.43 vpmaddubsw=1 vpmaddwd=0.143{{.* }}vpor=0.286
+// TQ1_0-AVX512: linear_0:{{.* }}vpdpbusd=1
