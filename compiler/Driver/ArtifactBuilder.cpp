@@ -3,6 +3,7 @@
 
 #include "compiler/Artifact/WeightSource.h"
 #include "compiler/Encoding/ScaleSearch.h"
+#include "compiler/Kernels/KernelCost.h"
 #include "compiler/Kernels/KernelSignature.h"
 #include "compiler/Transforms/WeightUnits.h"
 #include "mlir/IR/SymbolTable.h"
@@ -268,6 +269,11 @@ llvm::Error ArtifactBuilder::addVariant(ModuleOp module, const TargetInfo &targe
     record->tasks = std::make_unique<fb::Extent>(extentOf(signature.tasks));
     record->scratch_bytes = signature.scratchBytes;
     record->flops = std::make_unique<fb::Extent>(extentOf(signature.flops));
+    KernelCost cost = describeCost(kernel);
+    record->description = cost.description;
+    record->weight_bytes = std::make_unique<fb::Extent>(extentOf(cost.weightBytes));
+    record->position_bytes = cost.positionBytes;
+    record->position_flops = cost.positionFlops;
     for (const KernelArgument &argument : signature.arguments) {
       auto argumentRecord = std::make_unique<fb::KernelArgumentT>();
       argumentRecord->name = argument.name;
