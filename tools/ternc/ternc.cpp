@@ -56,6 +56,10 @@ cl::opt<std::string>
          cl::desc("tern (default) | tern-ir | quantized-ir | fused-ir | plan-ir | stmt | llvm | "
                   "asm | obj (the linked kernels)"),
          cl::cat(category));
+cl::list<std::string>
+    dimensions("dim", cl::value_desc("NAME=VALUE"),
+               cl::desc("Value of a symbolic dimension; models in GGUF files have none"),
+               cl::cat(category));
 cl::opt<unsigned> jobs("j", cl::Prefix, cl::init(0), cl::value_desc("N"),
                        cl::desc("Worker processes and packing threads (default: one per CPU)"),
                        cl::cat(category));
@@ -71,6 +75,33 @@ cl::opt<bool> listTargetNames("list-targets", cl::desc("Print the target names, 
 int usageError(const llvm::Twine &message) {
   llvm::errs() << "ternc: " << message << "; see ternc --help\n";
   return wrongUsage;
+}
+
+/// Why no target of today has a kind that other targets will; empty if it is not one of those.
+std::string kindOfOtherTargets(llvm::StringRef kind) {
+  if (kind == "wat")
+    return "--emit=wat shows WebAssembly, and the code for '" + target +
+           "' is an ELF image; use asm "
+           "or obj";
+  if (kind == "ptx")
+    return "--emit=ptx shows code for CUDA devices, and the code for '" + target +
+           "' is for a CPU; use asm or obj";
+  return {};
+}
+
+/// What is wrong with the --dim options; empty if there are none.
+std::string dimensionsProblem() {
+  for (llvm::StringRef text : dimensions) {
+    auto [name, value] = text.split('=');
+    uint64_t size;
+    if (name.empty() || value.getAsInteger(10, size) || size == 0)
+      return "--dim '" + text.str() + "' is not NAME=VALUE with a value of at least 1";
+    return "--dim sets a symbolic dimension of a graph, and '" + input + "' has none named '" +
+           name.str() +
+           "': models in GGUF files have no symbolic dimensions but those of a call, which "
+           "--max-batch bounds";
+  }
+  return {};
 }
 
 std::optional<OutputKind> parseKind(llvm::StringRef name) {
@@ -92,6 +123,10 @@ int readOptions(CompileOptions &options) {
   if (input.empty())
     return usageError("no model given");
   options.input = input;
+  if (std::string problem = dimensionsProblem(); !problem.empty())
+    return usageError(problem);
+  if (std::string problem = kindOfOtherTargets(emit); !problem.empty())
+    return usageError(problem);
   std::optional<OutputKind> kind = parseKind(emit);
   if (!kind)
     return usageError("unknown --emit kind '" + llvm::Twine(emit) + "'");
