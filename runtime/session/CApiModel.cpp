@@ -213,22 +213,35 @@ tern_status tern_model_load_callback(tern_runtime *runtime, tern_read_callback r
   return report(status, error);
 }
 
+static Status verifySource(const tern_runtime &runtime, const Source &source) {
+  ArtifactTable table;
+  text::Tokenizer tokenizer;
+  TERN_RETURN_IF_ERROR(verifyArtifact(source, runtime.allocator, table));
+  return openTokenizer(*table, tokenizer);
+}
+
 tern_status tern_verify_file(tern_runtime *runtime, const char *path, tern_error *error) {
   Status status = requireArgument(runtime, "runtime");
   if (status.isOk())
     status = requireArgument(path, "path");
-  if (!status.isOk())
-    return report(status, error);
   Source source;
-  status = Source::openFile(path, source);
-  if (!status.isOk())
-    return report(status, error);
-  ArtifactTable table;
-  text::Tokenizer tokenizer;
-  status = verifyArtifact(source, runtime->allocator, table);
   if (status.isOk())
-    status = openTokenizer(*table, tokenizer);
-  return report(status.isOk() ? status : nameFile(path, status), error);
+    status = Source::openFile(path, source);
+  if (status.isOk())
+    if (status = verifySource(*runtime, source); !status.isOk())
+      status = nameFile(path, status);
+  return report(status, error);
+}
+
+tern_status tern_verify_fd(tern_runtime *runtime, int fd, uint64_t offset, uint64_t length,
+                           tern_error *error) {
+  Status status = requireArgument(runtime, "runtime");
+  Source source;
+  if (status.isOk())
+    status = Source::openDescriptor(fd, offset, length, source);
+  if (status.isOk())
+    status = verifySource(*runtime, source);
+  return report(status, error);
 }
 
 tern_status tern_model_get_info(const tern_model *model, tern_model_info *info, tern_error *error) {

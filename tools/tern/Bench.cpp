@@ -105,6 +105,8 @@ std::vector<std::string> startCommand(const BenchOptions &options, uint32_t cont
   command.push_back(std::string("--weights=") + weightsName(options.engine.weights));
   if (options.engine.threads)
     command.push_back("--threads=" + std::to_string(options.engine.threads));
+  if (!options.engine.requireKey.empty())
+    command.push_back("--require-key=" + options.engine.requireKey);
   command.push_back("--");
   command.push_back(options.engine.model);
   return command;
@@ -217,7 +219,7 @@ void printTable(const Json &json) {
 }
 
 void bench(const BenchOptions &options) {
-  const Model model(options.engine.model, options.engine.weights);
+  const Model model(options.engine.model, options.engine.weights, options.engine.requireKey);
   const uint32_t context = model.contextFor(options.engine.context);
   if (uint64_t(options.prompt) + options.generate > context)
     throw InputError(

@@ -36,7 +36,7 @@ std::string npyHeader(size_t rows, size_t columns) {
 
 void writeLogits(const LogitsOptions &options) {
   const std::vector<int32_t> tokens = parseTokens(options.tokens);
-  const Model model(options.engine.model, options.engine.weights);
+  const Model model(options.engine.model, options.engine.weights, options.engine.requireKey);
   if (tokens.empty())
     throw InputError("--tokens", "there are no tokens; give at least one id");
   model.requireTokens(tokens);

@@ -136,6 +136,9 @@ TERN_API void tern_model_destroy(tern_model **model);
 /* Checks what loading checks, every variant's code, and the digest of every weight unit, without
  * mapping anything executable. */
 TERN_API tern_status tern_verify_file(tern_runtime *runtime, const char *path, tern_error *error);
+/* The same for `length` bytes at `offset` of an open file, which stays the caller's. */
+TERN_API tern_status tern_verify_fd(tern_runtime *runtime, int fd, uint64_t offset, uint64_t length,
+                                    tern_error *error);
 
 typedef struct tern_model_info {
   size_t struct_size;
