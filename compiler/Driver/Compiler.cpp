@@ -5,6 +5,7 @@
 #include "compiler/Artifact/ArtifactWriter.h"
 #include "compiler/Artifact/OutputFile.h"
 #include "compiler/Artifact/VariantWeights.h"
+#include "compiler/Calibrate/MixedPrecision.h"
 #include "compiler/CodeGen/ImageLinker.h"
 #include "compiler/CodeGen/KernelCompiler.h"
 #include "compiler/Driver/ArtifactBuilder.h"
@@ -64,11 +65,13 @@ private:
   ImportedModel imported;
   std::vector<TargetBuild> builds;
   std::optional<ImportanceMatrix> importance;
+  std::optional<MixedPrecisionChoice> mixedPrecision; ///< with a budget
   std::vector<std::string> notes;
 
   llvm::Error compile();
   llvm::Error import();
   llvm::Error runPasses(ModuleOp module, llvm::function_ref<void(OpPassManager &)> build);
+  llvm::Error quantize();
   llvm::Error prepareTargets();
   llvm::Error compileKernels(EmitKind emit);
   llvm::Error writeText(llvm::function_ref<void(llvm::raw_ostream &)> print);
@@ -145,6 +148,33 @@ llvm::Error Compilation::runPasses(ModuleOp module,
     return llvm::createStringError(options.input + ": " +
                                    (message.empty() ? "a pass failed" : message));
   return llvm::Error::success();
+}
+
+llvm::Error Compilation::quantize() {
+  timer.begin("quantize");
+  auto policy = QuantizationPolicy::parse(options.quantize);
+  if (!policy)
+    return policy.takeError();
+  PipelineOptions pipeline;
+  pipeline.policy = options.quantize;
+  if (policy->budget() && !imported.inputFiles.empty()) {
+    if (llvm::Error error = runPasses(*imported.module, [](OpPassManager &manager) {
+          manager.addPass(createTernSimplify());
+        }))
+      return error;
+    MixedPrecisionOptions mixed;
+    mixed.targets = options.targets;
+    mixed.inputFiles = imported.inputFiles;
+    mixed.importance = importance ? &*importance : nullptr;
+    mixed.threads = options.jobs;
+    auto choice = applyBudget(*imported.module, *policy, mixed);
+    if (!choice)
+      return llvm::createStringError(options.input + ": " + llvm::toString(choice.takeError()));
+    mixedPrecision = std::move(*choice);
+    pipeline.policy = policy->patterns();
+  }
+  return runPasses(*imported.module,
+                   [&](OpPassManager &manager) { buildQuantizePipeline(manager, pipeline); });
 }
 
 llvm::Error Compilation::prepareTargets() {
@@ -289,7 +319,7 @@ llvm::Error Compilation::writeTern() {
             builder.addVariant(*build.module, build.target, build.kernels, build.image))
       return error;
 
-  if (importance && builder.weighedMatrices() == 0)
+  if (importance && !mixedPrecision && builder.weighedMatrices() == 0)
     return llvm::createStringError(
         options.imatrix + ": weighs nothing: of its " + Twine(importance->size()) +
         " entries none names a weight that --quantize=" + options.quantize +
@@ -337,6 +367,8 @@ llvm::Error Compilation::report(const ArtifactModel &model) {
     }
   QuantizationReport quantization(model);
   quantization.print(llvm::errs());
+  if (mixedPrecision)
+    print(*mixedPrecision, llvm::errs());
   std::string warning = quantization.ternaryWarning();
   if (!warning.empty())
     llvm::errs() << "ternc: " << options.input << ": WARNING: " << warning << '\n';
@@ -378,6 +410,8 @@ llvm::Error Compilation::report(const ArtifactModel &model) {
   root["stage_seconds"] = std::move(stages);
   root["variants"] = std::move(variants);
   root["weights"] = quantization.json();
+  if (mixedPrecision)
+    root["budget"] = toJson(*mixedPrecision);
   root["notes"] = std::move(noteArray);
   return writeStandardOutput(llvm::formatv("{0:2}\n", llvm::json::Value(std::move(root))).str());
 }
@@ -395,12 +429,7 @@ llvm::Error Compilation::compile() {
     return error;
   if (options.kind == OutputKind::TernIR)
     return writeModule(*imported.module);
-  timer.begin("quantize");
-  PipelineOptions quantizeOptions;
-  quantizeOptions.policy = options.quantize;
-  if (llvm::Error error = runPasses(*imported.module, [&](OpPassManager &manager) {
-        buildQuantizePipeline(manager, quantizeOptions);
-      }))
+  if (llvm::Error error = quantize())
     return error;
   if (options.kind == OutputKind::QuantizedIR)
     return writeModule(*imported.module);

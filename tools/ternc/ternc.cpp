@@ -33,7 +33,8 @@ cl::opt<std::string>
 cl::opt<std::string> quantize(
     "quantize", cl::init("keep"), cl::value_desc("POLICY"),
     cl::desc("keep (default) | f32 | f16 | int8 | int4[:gN[:min]] | ternary | ternary-b3 | "
-             "quaternary; PATTERN=POLICY pairs, comma-separated, override by weight name"),
+             "quaternary | budget:SIZE | bits:B (an encoding for each weight, so that all fit); "
+             "PATTERN=POLICY pairs, comma-separated, override by weight name"),
     cl::cat(category));
 cl::opt<std::string>
     imatrix("imatrix", cl::value_desc("FILE"),
