@@ -12,6 +12,7 @@
 #include "compiler/Driver/CompileOptions.h"
 #include "compiler/Driver/Progress.h"
 #include "compiler/Driver/QuantizationReport.h"
+#include "compiler/Driver/StaticLibrary.h"
 #include "compiler/Driver/Version.h"
 #include "compiler/Import/Import.h"
 #include "compiler/Text/TokenizerBuilder.h"
@@ -44,6 +45,23 @@ struct TargetBuild {
   LinkedImage image;
 };
 
+/// A complete file under its name.
+llvm::Error writeFile(StringRef path, StringRef bytes) {
+  auto file = OutputFile::create(path);
+  if (!file)
+    return file.takeError();
+  if (llvm::Error error = (*file)->write(0, llvm::arrayRefFromStringRef(bytes)))
+    return error;
+  return (*file)->commit();
+}
+
+SmallVector<LinkInput> linkInputs(const TargetBuild &build) {
+  SmallVector<LinkInput> inputs;
+  for (const CompiledKernel &kernel : build.code)
+    inputs.push_back({kernel.code, kernel.entrySymbol});
+  return inputs;
+}
+
 class Compilation {
 public:
   explicit Compilation(const CompileOptions &options)
@@ -71,6 +89,10 @@ private:
   llvm::Error compile();
   llvm::Error import();
   llvm::Error runPasses(ModuleOp module, llvm::function_ref<void(OpPassManager &)> build);
+  std::string artifactPath() const {
+    return options.kind == OutputKind::StaticLibrary ? StaticLibraryPaths(options.output).artifact
+                                                     : options.output;
+  }
   llvm::Error quantize();
   llvm::Error prepareTargets();
   llvm::Error compileKernels(EmitKind emit);
@@ -78,6 +100,7 @@ private:
   llvm::Error writeModule(ModuleOp module);
   llvm::Error writeKernels();
   llvm::Error writeTern();
+  llvm::Error writeLibrary(const ArtifactModel &model);
   PipelineOptions pipelineOptions(const TargetInfo &target) const {
     PipelineOptions result;
     result.target = target.name;
@@ -92,7 +115,7 @@ llvm::Error Compilation::import() {
   timer.begin("import");
   StringRef path = options.input;
   if (path.ends_with(".mlir")) {
-    if (options.kind == OutputKind::Tern)
+    if (writesArtifact(options.kind))
       return llvm::createStringError(
           path.str() + ": a module in text form has no weights to pack; name a --emit kind");
     if (options.i2sBlock != 128)
@@ -125,8 +148,8 @@ llvm::Error Compilation::import() {
   imported = std::move(*model);
   notes = imported.notes;
   for (const std::string &file : imported.inputFiles)
-    if (llvm::sys::fs::equivalent(file, options.output))
-      return llvm::createStringError(options.output +
+    if (llvm::sys::fs::equivalent(file, artifactPath()))
+      return llvm::createStringError(artifactPath() +
                                      ": is the model itself; name another output file");
   return llvm::Error::success();
 }
@@ -222,10 +245,7 @@ llvm::Error Compilation::compileKernels(EmitKind emit) {
     return llvm::Error::success();
   timer.begin("link");
   for (TargetBuild &build : builds) {
-    SmallVector<LinkInput> inputs;
-    for (const CompiledKernel &kernel : build.code)
-      inputs.push_back({kernel.code, kernel.entrySymbol});
-    auto image = linkImage(inputs);
+    auto image = linkImage(linkInputs(build));
     if (!image)
       return image.takeError();
     build.image = std::move(*image);
@@ -251,12 +271,7 @@ llvm::Error Compilation::writeText(llvm::function_ref<void(llvm::raw_ostream &)>
   print(out);
   if (options.output == "-")
     return writeStandardOutput(text);
-  auto file = OutputFile::create(options.output);
-  if (!file)
-    return file.takeError();
-  if (llvm::Error error = (*file)->write(0, llvm::arrayRefFromStringRef(text)))
-    return error;
-  return (*file)->commit();
+  return writeFile(options.output, text);
 }
 
 llvm::Error Compilation::writeModule(ModuleOp module) {
@@ -277,6 +292,17 @@ llvm::Error Compilation::writeKernels() {
       out << comment << " kernel " << kernel.getSymName() << " for " << build.target.name << '\n'
           << code.code << '\n';
   });
+}
+
+llvm::Error Compilation::writeLibrary(const ArtifactModel &model) {
+  StaticLibraryPaths paths(options.output);
+  auto library = linkLibrary(linkInputs(builds.front()), paths.prefix);
+  if (!library)
+    return library.takeError();
+  if (llvm::Error error = writeFile(paths.library, library->archive))
+    return error;
+  return writeFile(paths.header,
+                   linkedCodeHeader(paths, *model.table.variants.front(), *library, TERN_PRODUCER));
 }
 
 llvm::Error Compilation::writeTern() {
@@ -332,8 +358,11 @@ llvm::Error Compilation::writeTern() {
   WriteOptions writeOptions;
   writeOptions.threads = options.jobs;
   writeOptions.progress = showPacked;
-  if (llvm::Error error = writeArtifact(model, options.output, writeOptions))
+  if (llvm::Error error = writeArtifact(model, artifactPath(), writeOptions))
     return error;
+  if (options.kind == OutputKind::StaticLibrary)
+    if (llvm::Error error = writeLibrary(model))
+      return error;
   progress.clear();
   timer.end();
   return report(model);
@@ -404,7 +433,7 @@ llvm::Error Compilation::report(const ArtifactModel &model) {
     noteArray.push_back(note);
   if (!warning.empty())
     noteArray.push_back(warning);
-  root["output"] = options.output;
+  root["output"] = artifactPath();
   root["output_bytes"] = model.table.file_size;
   root["seconds"] = timer.total();
   root["stage_seconds"] = std::move(stages);

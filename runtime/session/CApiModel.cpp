@@ -122,6 +122,22 @@ static Status openTokenizer(const fb::Artifact &artifact, text::Tokenizer &token
   return result.status();
 }
 
+/// `linked` outlives `result`.
+static Status readLinkedCode(const tern_linked_code &linked, const char *target,
+                             LinkedCode &result) {
+  if (!linked.target || !linked.kernels)
+    return Status::error(StatusCode::invalidArgument, "tern_linked_code has no target or kernels");
+  for (size_t i = 0; i < linked.kernel_count; ++i)
+    TERN_RETURN_IF_ERROR(
+        requireArgument(reinterpret_cast<const void *>(linked.kernels[i]), "a linked kernel"));
+  if (target && strcmp(target, linked.target) != 0)
+    return Status::error(StatusCode::invalidArgument,
+                         "target '%.64s' is asked for, but the linked kernels are for '%.64s'",
+                         target, linked.target);
+  result = {linked.target, linked.code_digest, linked.kernels, linked.kernel_count};
+  return {};
+}
+
 static Status loadModel(tern_runtime *runtime, Source source, const tern_model_options *options,
                         tern_model **model) {
   tern_model_options settings = TERN_MODEL_OPTIONS_INIT;
@@ -131,14 +147,19 @@ static Status loadModel(tern_runtime *runtime, Source source, const tern_model_o
   if (weights > TERN_WEIGHTS_STREAM)
     return Status::error(StatusCode::invalidArgument, "weights mode %" PRIu32 " is not known",
                          weights);
+  ModelOptions modelOptions;
+  modelOptions.weights = WeightsMode(weights);
+  modelOptions.target = settings.target;
+  tern_linked_code linked = {};
+  if (settings.linked_code) {
+    TERN_RETURN_IF_ERROR(readStruct(settings.linked_code, linked, "tern_linked_code"));
+    TERN_RETURN_IF_ERROR(readLinkedCode(linked, settings.target, modelOptions.linked));
+  }
   tern_model *object = createObject<tern_model>(runtime->allocator);
   if (!object)
     return Status::error(StatusCode::outOfMemory, "cannot allocate a model");
   runtime->references.fetch_add(1, std::memory_order_relaxed);
   object->runtime = runtime;
-  ModelOptions modelOptions;
-  modelOptions.weights = WeightsMode(weights);
-  modelOptions.target = settings.target;
   Status status =
       Model::load(std::move(source), modelOptions, runtime->allocator, runtime->log, object->model);
   if (status.isOk())

@@ -52,11 +52,13 @@ cl::opt<std::string>
 cl::opt<int64_t> maxBatch("max-batch", cl::init(64), cl::value_desc("T"),
                           cl::desc("Most rows of one forward call, 1 to 512 (default: 64)"),
                           cl::cat(category));
-cl::opt<std::string>
-    emit("emit", cl::init("tern"), cl::value_desc("KIND"),
-         cl::desc("tern (default) | tern-ir | quantized-ir | fused-ir | plan-ir | stmt | llvm | "
-                  "asm | obj (the linked kernels)"),
-         cl::cat(category));
+cl::opt<std::string> emit(
+    "emit", cl::init("tern"), cl::value_desc("KIND"),
+    cl::desc(
+        "tern (default) | tern-ir | quantized-ir | fused-ir | plan-ir | stmt | llvm | "
+        "asm | obj (the linked kernels) | static-library (NAME.tern, and libNAME.a and NAME.h to "
+        "link its kernels into an application; -o NAME)"),
+    cl::cat(category));
 cl::list<std::string>
     dimensions("dim", cl::value_desc("NAME=VALUE"),
                cl::desc("Value of a symbolic dimension; models in GGUF files have none"),
@@ -116,6 +118,7 @@ std::optional<OutputKind> parseKind(llvm::StringRef name) {
       .Case("llvm", OutputKind::LLVM)
       .Case("asm", OutputKind::Assembly)
       .Case("obj", OutputKind::Object)
+      .Case("static-library", OutputKind::StaticLibrary)
       .Default(std::nullopt);
 }
 
@@ -132,10 +135,10 @@ int readOptions(CompileOptions &options) {
   if (!kind)
     return usageError("unknown --emit kind '" + llvm::Twine(emit) + "'");
   options.kind = *kind;
-  if (output.empty() && *kind == OutputKind::Tern)
+  if (output.empty() && writesArtifact(*kind))
     return usageError("no output given, add -o OUT.tern");
   options.output = output.empty() ? "-" : output.getValue();
-  if (*kind == OutputKind::Tern && options.output == "-")
+  if (writesArtifact(*kind) && options.output == "-")
     return usageError("an artifact cannot go to standard output, name a file with -o");
   bool binary = *kind == OutputKind::Object;
   if (binary && options.output == "-" && llvm::sys::Process::StandardOutIsDisplayed())
@@ -150,11 +153,11 @@ int readOptions(CompileOptions &options) {
     options.targets.push_back(name.str());
   }
   if (options.targets.size() > 1 && *kind != OutputKind::Tern)
-    return usageError("--emit=" + llvm::Twine(emit) + " shows one target at a time");
-  if (json && *kind != OutputKind::Tern)
+    return usageError("--emit=" + llvm::Twine(emit) + " is for one target at a time");
+  if (json && !writesArtifact(*kind))
     return usageError("--json reports on an artifact; it does not go with --emit=" +
                       llvm::Twine(emit));
-  if (timing && *kind != OutputKind::Tern)
+  if (timing && !writesArtifact(*kind))
     return usageError("--timing reports on an artifact; it does not go with --emit=" +
                       llvm::Twine(emit));
   std::optional<KvElement> kvElement = parseKvElement(kv);
@@ -173,7 +176,7 @@ int readOptions(CompileOptions &options) {
   if (auto policy = QuantizationPolicy::parse(quantize); !policy)
     return usageError(llvm::toString(policy.takeError()));
   options.quantize = quantize;
-  if (!imatrix.empty() && *kind != OutputKind::Tern)
+  if (!imatrix.empty() && !writesArtifact(*kind))
     return usageError("--imatrix chooses scales when weights are packed; it does not go with "
                       "--emit=" +
                       llvm::Twine(emit));
