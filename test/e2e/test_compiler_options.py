@@ -38,3 +38,8 @@ def test_malformed_dimensions_are_wrong_usage(text: str, small_gguf: Path, tmp_p
 def test_targets_that_are_not_built_are_answered_with_the_known(target: str, small_gguf: Path, tmp_path: Path) -> None:
     result = run("ternc", small_gguf, "-o", tmp_path / "m.tern", f"--target={target}")
     assert_usage_error(result, f"'{target}'", "x86_64-avx2")
+
+
+def test_calibration_is_refused_with_the_way_around(small_gguf: Path, tmp_path: Path) -> None:
+    options = ["-o", tmp_path / "m.tern", "--quantize=int4", "--calibration", "text.txt"]
+    assert_usage_error(run("ternc", small_gguf, *options), "not built", "--imatrix")

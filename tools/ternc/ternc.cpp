@@ -59,6 +59,8 @@ cl::opt<std::string> emit(
         "asm | obj (the linked kernels) | static-library (NAME.tern, and libNAME.a and NAME.h to "
         "link its kernels into an application; -o NAME)"),
     cl::cat(category));
+cl::opt<std::string> calibration("calibration", cl::value_desc("FILE"),
+                                 cl::desc("Not built yet: use --imatrix"), cl::cat(category));
 cl::list<std::string>
     dimensions("dim", cl::value_desc("NAME=VALUE"),
                cl::desc("Value of a symbolic dimension; models in GGUF files have none"),
@@ -127,6 +129,9 @@ int readOptions(CompileOptions &options) {
   if (input.empty())
     return usageError("no model given");
   options.input = input;
+  if (calibration.getNumOccurrences())
+    return usageError("--calibration is not built yet; gather the statistics of a text with "
+                      "llama.cpp's llama-imatrix and give them with --imatrix");
   if (std::string problem = dimensionsProblem(); !problem.empty())
     return usageError(problem);
   if (std::string problem = kindOfOtherTargets(emit); !problem.empty())
