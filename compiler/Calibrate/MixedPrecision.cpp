@@ -90,13 +90,13 @@ private:
 };
 
 /// Fills in `errors`. Values that are not finite leave errors that are not.
-void measure(Matrix &matrix, ArrayRef<gguf::MappedFile> files, ArrayRef<const float *> importance) {
+void measure(Matrix &matrix, ArrayRef<gguf::MappedFile> files) {
   std::vector<ErrorMeasure> measures;
   for (const Candidate &candidate : matrix.candidates)
     measures.emplace_back(candidate.encoding);
   uint64_t step = llvm::divideCeil(matrix.elements, sampledElements), row = 0;
   std::vector<float> values(matrix.columns);
-  for (auto [piece, columns] : llvm::zip_equal(matrix.pieces, importance)) {
+  for (const FileRows &piece : matrix.pieces) {
     const uint8_t *data = files[piece.file].bytes().data() + piece.offset;
     uint64_t rowBytes = piece.format->rowBytes(piece.columns);
     for (uint64_t i = 0; i < piece.rows; ++i)
@@ -105,7 +105,7 @@ void measure(Matrix &matrix, ArrayRef<gguf::MappedFile> files, ArrayRef<const fl
                   piece.tensorScale);
         for (auto [candidate, one] : llvm::zip_equal(matrix.candidates, measures))
           if (!holdsExactly(candidate.encoding, *piece.format))
-            one.add(values, columns);
+            one.add(values, piece.importance);
       }
   }
   for (const ErrorMeasure &one : measures)
@@ -203,20 +203,19 @@ private:
     for (auto [file, path] : llvm::zip_equal(files, options.inputFiles))
       if (std::string error; !file.open(path, error))
         return createStringError(error);
-    std::vector<std::vector<const float *>> importance;
     bool weighed = false;
     for (Matrix &matrix : matrices) {
-      importance.emplace_back();
+      std::vector<FileRows> pieces;
       for (const FileRows &piece : matrix.pieces) {
         ArrayRef<float> columns =
             options.importance ? options.importance->find(piece.weight) : ArrayRef<float>();
-        if (!columns.empty() && columns.size() != piece.columns)
-          return createStringError("the importance matrix has " + Twine(columns.size()) +
-                                   " columns for weight '" + piece.weight + "' with rows of " +
-                                   Twine(piece.columns) + ": it belongs to another model");
         weighed |= !columns.empty();
-        importance.back().push_back(columns.empty() ? nullptr : columns.data());
+        auto split = weighRows(piece, columns);
+        if (!split)
+          return split.takeError();
+        llvm::append_range(pieces, *split);
       }
+      matrix.pieces = std::move(pieces);
     }
     if (options.importance && !weighed)
       return createStringError("the importance matrix weighs nothing: none of its " +
@@ -225,7 +224,7 @@ private:
     std::atomic<size_t> next{0};
     auto work = [&] {
       for (size_t i = next++; i < matrices.size(); i = next++)
-        measure(matrices[i], files, importance[i]);
+        measure(matrices[i], files);
     };
     std::vector<std::thread> threads;
     for (unsigned i = 1; i < options.threads; ++i)

@@ -171,21 +171,10 @@ llvm::Error ArtifactBuilder::weigh(MatrixSource &matrix) {
         weighedPart.push_back(piece);
         continue;
       }
-      // Experts have columns of their own, one expert after the other.
-      size_t experts = columns.size() / piece.columns;
-      bool ofExperts = StringRef(piece.weight).contains("_exps.");
-      if (columns.size() % piece.columns != 0 || experts < 1 || (experts > 1 && !ofExperts) ||
-          piece.rows % experts != 0)
-        return llvm::createStringError("the importance matrix has " + Twine(columns.size()) +
-                                       " columns for weight '" + piece.weight + "' with rows of " +
-                                       Twine(piece.columns) + ": it belongs to another model");
-      FileRows rows = piece;
-      rows.rows = piece.rows / experts;
-      for (size_t expert = 0; expert < experts; ++expert) {
-        rows.offset = piece.offset + expert * rows.rows * rows.format->rowBytes(rows.columns);
-        rows.importance = columns.data() + expert * piece.columns;
-        weighedPart.push_back(rows);
-      }
+      auto pieces = weighRows(piece, columns);
+      if (!pieces)
+        return pieces.takeError();
+      llvm::append_range(weighedPart, *pieces);
       ++weighed;
     }
     part = std::move(weighedPart);

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import BuildModel
-from models import BuiltModel, ModelSpec
+from models import BuiltModel, ModelSpec, gguf_tensors
 from programs import assert_input_error, assert_usage_error, run, succeed, tern_logits
 from references import random_tokens, torch_logits
 from test_quantize import input_squares, write_gguf_imatrix
@@ -180,3 +180,16 @@ def test_a_module_in_text_form_has_no_values_to_measure(model: BuiltModel, tmp_p
     assert_input_error(result, "needs the values")
     text = succeed("ternc", model.path, "--emit=quantized-ir", "--quantize=bits:4").text
     assert "#tern.enc<int4" in text
+
+
+def test_experts_with_importances_of_their_own(build_model: BuildModel, tmp_path: Path) -> None:
+    """Each expert's columns weigh its own rows."""
+    model = build_model(ModelSpec("experts-of-a-budget", family="mixtral", hidden=96, feed_forward=128))
+    weights = {name: values for _, _, name, values, *_ in gguf_tensors(model.spec, model.torch_model)}
+    means = {name: np.ones(values.shape[::2], np.float32) for name, values in weights.items() if "_exps" in name}
+    write_gguf_imatrix(tmp_path / "i.gguf", {name: values.reshape(-1) for name, values in means.items()})
+    artifact = tmp_path / "m.tern"
+    report = compile_report(model.path, artifact, "bits:4.5", f"--imatrix={tmp_path / 'i.gguf'}")
+    assert report["budget"]["bits_per_weight"] <= 4.5
+    assert means.keys() <= {weight["name"] for weight in report["budget"]["weights"]}
+    assert squared_errors(report) == pytest.approx(report["budget"]["error"], rel=1e-3)
