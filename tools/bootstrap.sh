@@ -17,11 +17,11 @@ BUILD_PACKAGES=(
   "libmlir-22-dev=$LLVM" "mlir-22-tools=$LLVM" "llvm-22-dev=$LLVM" "llvm-22-tools=$LLVM"
   "liblld-22-dev=$LLVM" "lld-22=$LLVM" "clang-22=$LLVM" "libclang-rt-22-dev=$LLVM"
   'libflatbuffers-dev=2.0.8*' 'flatbuffers-compiler=2.0.8*' 'libcli11-dev=2.1.*'
-  'nlohmann-json3-dev=3.11.*' 'ninja-build=1.11.*'
+  'nlohmann-json3-dev=3.11.*' 'libsodium-dev=1.0.*' 'ninja-build=1.11.*'
 )
 TEST_PACKAGES=(
   'libgtest-dev=1.12.*' 'libgmock-dev=1.12.*' 'libbenchmark-dev=1.7.*'
-  "clang-format-22=$LLVM" "clang-tidy-22=$LLVM"
+  "clang-format-22=$LLVM" "clang-tidy-22=$LLVM" 'openssl=3.*'
   'g++-aarch64-linux-gnu=4:12.*' 'qemu-user-static=1:7.2*'
 )
 

@@ -105,6 +105,25 @@ Expected<TensorSource> weightSource(WeightOp weight) {
   return source;
 }
 
+Expected<std::vector<FileRows>> weighRows(const FileRows &rows, ArrayRef<float> columns) {
+  if (columns.empty())
+    return std::vector<FileRows>{rows};
+  size_t experts = columns.size() / rows.columns;
+  bool ofExperts = StringRef(rows.weight).contains("_exps.");
+  if (columns.size() % rows.columns != 0 || experts < 1 || (experts > 1 && !ofExperts) ||
+      rows.rows % experts != 0)
+    return createStringError("the importance matrix has " + Twine(columns.size()) +
+                             " columns for weight '" + rows.weight + "' with rows of " +
+                             Twine(rows.columns) + ": it belongs to another model");
+  std::vector<FileRows> result(experts, rows);
+  for (auto [expert, piece] : llvm::enumerate(result)) {
+    piece.rows = rows.rows / experts;
+    piece.offset = rows.offset + expert * piece.rows * rows.format->rowBytes(rows.columns);
+    piece.importance = columns.data() + expert * rows.columns;
+  }
+  return result;
+}
+
 std::unique_ptr<fb::TensorT> tensorRecord(WeightOp weight) {
   auto record = std::make_unique<fb::TensorT>();
   record->name = weight.getSymName().str();

@@ -14,6 +14,11 @@ namespace tern {
 /// PlainSource.
 llvm::Expected<TensorSource> weightSource(WeightOp weight);
 
+/// `rows` with the importance of their columns (empty: none), which stays the caller's. Experts
+/// have columns of their own, one expert after the other: their rows become a piece for each.
+llvm::Expected<std::vector<FileRows>> weighRows(const FileRows &rows,
+                                                llvm::ArrayRef<float> columns);
+
 /// The schema's tensor record of a weight: name, shape, encoding, layout id. `unit` is the
 /// caller's.
 std::unique_ptr<fb::TensorT> tensorRecord(WeightOp weight);

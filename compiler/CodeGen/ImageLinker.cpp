@@ -2,6 +2,9 @@
 #include "lld/Common/Driver.h"
 #include "llvm/ADT/SmallString.h"
 #include "llvm/ADT/StringMap.h"
+#include "llvm/ObjCopy/ConfigManager.h"
+#include "llvm/ObjCopy/ObjCopy.h"
+#include "llvm/Object/ArchiveWriter.h"
 #include "llvm/Object/ELFObjectFile.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
@@ -86,6 +89,53 @@ Expected<StringMap<uint64_t>> readEntries(StringRef image) {
   return entries;
 }
 
+/// Linker arguments for the distinct inputs, whose objects are written to the directory.
+Expected<std::vector<std::string>> writeObjects(ArrayRef<LinkInput> inputs,
+                                                const ScratchDirectory &directory,
+                                                SmallVectorImpl<StringRef> &symbols) {
+  std::vector<std::string> paths;
+  StringMap<bool> seen;
+  for (const LinkInput &input : inputs) {
+    if (!seen.try_emplace(input.entrySymbol, true).second)
+      continue;
+    paths.push_back(directory.file("kernel" + Twine(seen.size()) + ".o"));
+    if (Error error = writeFile(paths.back(), input.object))
+      return error;
+    symbols.push_back(input.entrySymbol);
+  }
+  return paths;
+}
+
+Expected<std::unique_ptr<MemoryBuffer>> readLinked(const std::string &path) {
+  ErrorOr<std::unique_ptr<MemoryBuffer>> buffer = MemoryBuffer::getFile(path, false, false);
+  if (!buffer)
+    return createStringError(buffer.getError(), "cannot read the linked kernels " + path + ": " +
+                                                    buffer.getError().message());
+  return std::move(*buffer);
+}
+
+/// Renames the symbols that are keys of `names` and makes all others local.
+Expected<std::string> keepOnly(const StringMap<std::string> &names, MemoryBufferRef object) {
+  objcopy::ConfigManager config;
+  for (const auto &[symbol, name] : names) {
+    auto pattern = objcopy::NameOrPattern::create(symbol, objcopy::MatchStyle::Literal,
+                                                  [](Error error) { return error; });
+    if (!pattern)
+      return pattern.takeError();
+    if (Error error = config.Common.SymbolsToKeepGlobal.addMatcher(std::move(pattern)))
+      return error;
+    config.Common.SymbolsToRename[symbol] = name;
+  }
+  auto binary = object::createBinary(object);
+  if (!binary)
+    return binary.takeError();
+  SmallString<0> bytes;
+  raw_svector_ostream out(bytes);
+  if (Error error = objcopy::executeObjcopyOnBinary(config, **binary, out))
+    return error;
+  return bytes.str().str();
+}
+
 } // namespace
 
 Expected<LinkedImage> linkImage(ArrayRef<LinkInput> inputs) {
@@ -114,26 +164,22 @@ Expected<LinkedImage> linkImage(ArrayRef<LinkInput> inputs) {
                                         "--version-script=" + script,
                                         "-o",
                                         image};
+  SmallVector<StringRef> symbols;
+  auto objects = writeObjects(inputs, *directory, symbols);
+  if (!objects)
+    return objects.takeError();
+  append_range(arguments, *objects);
   std::string exports = "{ global:";
-  StringMap<bool> seen;
-  for (const LinkInput &input : inputs) {
-    if (!seen.try_emplace(input.entrySymbol, true).second)
-      continue;
-    std::string path = directory->file("kernel" + Twine(seen.size()) + ".o");
-    if (Error error = writeFile(path, input.object))
-      return error;
-    arguments.push_back(path);
-    exports += (" \"" + input.entrySymbol + "\";").str();
-  }
+  for (StringRef symbol : symbols)
+    exports += (" \"" + symbol + "\";").str();
   if (Error error = writeFile(script, exports + " local: *; };\n"))
     return error;
   if (Error error = runLinker(arguments))
     return error;
 
-  ErrorOr<std::unique_ptr<MemoryBuffer>> buffer = MemoryBuffer::getFile(image, false, false);
+  auto buffer = readLinked(image);
   if (!buffer)
-    return createStringError(buffer.getError(), "cannot read the linked image " + image + ": " +
-                                                    buffer.getError().message());
+    return buffer.takeError();
   LinkedImage result;
   result.bytes = (*buffer)->getBuffer().str();
   Expected<StringMap<uint64_t>> entries = readEntries(result.bytes);
@@ -145,6 +191,45 @@ Expected<LinkedImage> linkImage(ArrayRef<LinkInput> inputs) {
       return createStringError("the linked image has no symbol '" + input.entrySymbol + "'");
     result.entries.push_back(entry->second);
   }
+  return result;
+}
+
+Expected<KernelLibrary> linkLibrary(ArrayRef<LinkInput> inputs, StringRef prefix) {
+  Expected<ScratchDirectory> directory = ScratchDirectory::create();
+  if (!directory)
+    return directory.takeError();
+  std::string merged = directory->file("merged.o");
+  // Groups are dissolved: their symbols become local below.
+  std::vector<std::string> arguments = {"ld.lld",      "-r", "--force-group-allocation",
+                                        "--threads=1", "-o", merged};
+  SmallVector<StringRef> symbols;
+  auto objects = writeObjects(inputs, *directory, symbols);
+  if (!objects)
+    return objects.takeError();
+  append_range(arguments, *objects);
+  if (Error error = runLinker(arguments))
+    return error;
+  auto buffer = readLinked(merged);
+  if (!buffer)
+    return buffer.takeError();
+
+  StringMap<std::string> names;
+  for (auto [number, symbol] : enumerate(symbols))
+    names[symbol] = (prefix + "_kernel_" + Twine(number)).str();
+  Expected<std::string> object = keepOnly(names, **buffer);
+  if (!object)
+    return object.takeError();
+  KernelLibrary result;
+  for (const LinkInput &input : inputs)
+    result.entries.push_back(names[input.entrySymbol]);
+  std::string member = (prefix + "_kernels.o").str();
+  NewArchiveMember members[] = {NewArchiveMember(MemoryBufferRef(*object, member))};
+  auto archive = writeArchiveToBuffer(members, SymtabWritingMode::NormalSymtab,
+                                      object::Archive::K_GNU, /*Deterministic=*/true,
+                                      /*Thin=*/false);
+  if (!archive)
+    return archive.takeError();
+  result.archive = (*archive)->getBuffer().str();
   return result;
 }
 

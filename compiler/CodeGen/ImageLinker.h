@@ -1,4 +1,5 @@
-// Links the objects of one variant's kernels into the ELF image that the artifact carries.
+// Links the objects of one variant's kernels: into the ELF image that the artifact carries, or into
+// a static library for applications.
 //
 // The image is a position-independent shared object that needs nothing: no imports, no DT_NEEDED,
 // only RELATIVE relocations, no segment both writable and executable. runtime/core loads it itself.
@@ -28,6 +29,17 @@ struct LinkedImage {
 /// and their order alone. Errors name every undefined symbol. Calls are serialised within the
 /// process (LLD is not thread-safe).
 llvm::Expected<LinkedImage> linkImage(llvm::ArrayRef<LinkInput> inputs);
+
+struct KernelLibrary {
+  std::string archive; ///< bytes of a .a file with one object
+  /// entries[i]: the symbol of inputs[i]'s entry; the library defines no other global symbols.
+  std::vector<std::string> entries;
+};
+
+/// Links `inputs` into a library whose entries are `prefix`_kernel_0 and so on; everything else is
+/// local to it, memset and the like included: an application keeps its own, and may link the
+/// libraries of several models. Otherwise as linkImage.
+llvm::Expected<KernelLibrary> linkLibrary(llvm::ArrayRef<LinkInput> inputs, llvm::StringRef prefix);
 
 } // namespace tern
 #endif

@@ -3,6 +3,7 @@
 
 #include "compiler/Artifact/WeightSource.h"
 #include "compiler/Encoding/ScaleSearch.h"
+#include "compiler/Kernels/KernelCost.h"
 #include "compiler/Kernels/KernelSignature.h"
 #include "compiler/Transforms/WeightUnits.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -175,21 +176,10 @@ llvm::Error ArtifactBuilder::weigh(MatrixSource &matrix) {
         weighedPart.push_back(piece);
         continue;
       }
-      // Experts have columns of their own, one expert after the other.
-      size_t experts = columns.size() / piece.columns;
-      bool ofExperts = StringRef(piece.weight).contains("_exps.");
-      if (columns.size() % piece.columns != 0 || experts < 1 || (experts > 1 && !ofExperts) ||
-          piece.rows % experts != 0)
-        return llvm::createStringError("the importance matrix has " + Twine(columns.size()) +
-                                       " columns for weight '" + piece.weight + "' with rows of " +
-                                       Twine(piece.columns) + ": it belongs to another model");
-      FileRows rows = piece;
-      rows.rows = piece.rows / experts;
-      for (size_t expert = 0; expert < experts; ++expert) {
-        rows.offset = piece.offset + expert * rows.rows * rows.format->rowBytes(rows.columns);
-        rows.importance = columns.data() + expert * piece.columns;
-        weighedPart.push_back(rows);
-      }
+      auto pieces = weighRows(piece, columns);
+      if (!pieces)
+        return pieces.takeError();
+      llvm::append_range(weighedPart, *pieces);
       ++weighed;
     }
     part = std::move(weighedPart);
@@ -273,6 +263,11 @@ llvm::Error ArtifactBuilder::addVariant(ModuleOp module, const TargetInfo &targe
     record->tasks = std::make_unique<fb::Extent>(extentOf(signature.tasks));
     record->scratch_bytes = signature.scratchBytes;
     record->flops = std::make_unique<fb::Extent>(extentOf(signature.flops));
+    KernelCost cost = describeCost(kernel);
+    record->description = cost.description;
+    record->weight_bytes = std::make_unique<fb::Extent>(extentOf(cost.weightBytes));
+    record->position_bytes = cost.positionBytes;
+    record->position_flops = cost.positionFlops;
     for (const KernelArgument &argument : signature.arguments) {
       auto argumentRecord = std::make_unique<fb::KernelArgumentT>();
       argumentRecord->name = argument.name;

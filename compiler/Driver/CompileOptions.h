@@ -19,8 +19,14 @@ enum class OutputKind : uint8_t {
   Stmt,        ///< Halide's lowered kernels
   LLVM,        ///< optimised LLVM IR of the kernels
   Assembly,
-  Object ///< the linked ELF image of the kernels
+  Object,       ///< the linked ELF image of the kernels
+  StaticLibrary ///< the artifact, its kernels as a library, a header
 };
+
+/// True for kinds that write an artifact.
+inline bool writesArtifact(OutputKind kind) {
+  return kind == OutputKind::Tern || kind == OutputKind::StaticLibrary;
+}
 
 struct CompileOptions {
   std::string input;

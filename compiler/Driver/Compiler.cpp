@@ -5,12 +5,14 @@
 #include "compiler/Artifact/ArtifactWriter.h"
 #include "compiler/Artifact/OutputFile.h"
 #include "compiler/Artifact/VariantWeights.h"
+#include "compiler/Calibrate/MixedPrecision.h"
 #include "compiler/CodeGen/ImageLinker.h"
 #include "compiler/CodeGen/KernelCompiler.h"
 #include "compiler/Driver/ArtifactBuilder.h"
 #include "compiler/Driver/CompileOptions.h"
 #include "compiler/Driver/Progress.h"
 #include "compiler/Driver/QuantizationReport.h"
+#include "compiler/Driver/StaticLibrary.h"
 #include "compiler/Driver/Version.h"
 #include "compiler/Import/Import.h"
 #include "compiler/Text/TokenizerBuilder.h"
@@ -43,6 +45,23 @@ struct TargetBuild {
   LinkedImage image;
 };
 
+/// A complete file under its name.
+llvm::Error writeFile(StringRef path, StringRef bytes) {
+  auto file = OutputFile::create(path);
+  if (!file)
+    return file.takeError();
+  if (llvm::Error error = (*file)->write(0, llvm::arrayRefFromStringRef(bytes)))
+    return error;
+  return (*file)->commit();
+}
+
+SmallVector<LinkInput> linkInputs(const TargetBuild &build) {
+  SmallVector<LinkInput> inputs;
+  for (const CompiledKernel &kernel : build.code)
+    inputs.push_back({kernel.code, kernel.entrySymbol});
+  return inputs;
+}
+
 class Compilation {
 public:
   explicit Compilation(const CompileOptions &options)
@@ -64,17 +83,24 @@ private:
   ImportedModel imported;
   std::vector<TargetBuild> builds;
   std::optional<ImportanceMatrix> importance;
+  std::optional<MixedPrecisionChoice> mixedPrecision; ///< with a budget
   std::vector<std::string> notes;
 
   llvm::Error compile();
   llvm::Error import();
   llvm::Error runPasses(ModuleOp module, llvm::function_ref<void(OpPassManager &)> build);
+  std::string artifactPath() const {
+    return options.kind == OutputKind::StaticLibrary ? StaticLibraryPaths(options.output).artifact
+                                                     : options.output;
+  }
+  llvm::Error quantize();
   llvm::Error prepareTargets();
   llvm::Error compileKernels(EmitKind emit);
   llvm::Error writeText(llvm::function_ref<void(llvm::raw_ostream &)> print);
   llvm::Error writeModule(ModuleOp module);
   llvm::Error writeKernels();
   llvm::Error writeTern();
+  llvm::Error writeLibrary(const ArtifactModel &model);
   PipelineOptions pipelineOptions(const TargetInfo &target) const {
     PipelineOptions result;
     result.target = target.name;
@@ -89,7 +115,7 @@ llvm::Error Compilation::import() {
   timer.begin("import");
   StringRef path = options.input;
   if (path.ends_with(".mlir")) {
-    if (options.kind == OutputKind::Tern)
+    if (writesArtifact(options.kind))
       return llvm::createStringError(
           path.str() + ": a module in text form has no weights to pack; name a --emit kind");
     if (options.i2sBlock != 128)
@@ -122,8 +148,8 @@ llvm::Error Compilation::import() {
   imported = std::move(*model);
   notes = imported.notes;
   for (const std::string &file : imported.inputFiles)
-    if (llvm::sys::fs::equivalent(file, options.output))
-      return llvm::createStringError(options.output +
+    if (llvm::sys::fs::equivalent(file, artifactPath()))
+      return llvm::createStringError(artifactPath() +
                                      ": is the model itself; name another output file");
   return llvm::Error::success();
 }
@@ -145,6 +171,33 @@ llvm::Error Compilation::runPasses(ModuleOp module,
     return llvm::createStringError(options.input + ": " +
                                    (message.empty() ? "a pass failed" : message));
   return llvm::Error::success();
+}
+
+llvm::Error Compilation::quantize() {
+  timer.begin("quantize");
+  auto policy = QuantizationPolicy::parse(options.quantize);
+  if (!policy)
+    return policy.takeError();
+  PipelineOptions pipeline;
+  pipeline.policy = options.quantize;
+  if (policy->budget() && !imported.inputFiles.empty()) {
+    if (llvm::Error error = runPasses(*imported.module, [](OpPassManager &manager) {
+          manager.addPass(createTernSimplify());
+        }))
+      return error;
+    MixedPrecisionOptions mixed;
+    mixed.targets = options.targets;
+    mixed.inputFiles = imported.inputFiles;
+    mixed.importance = importance ? &*importance : nullptr;
+    mixed.threads = options.jobs;
+    auto choice = applyBudget(*imported.module, *policy, mixed);
+    if (!choice)
+      return llvm::createStringError(options.input + ": " + llvm::toString(choice.takeError()));
+    mixedPrecision = std::move(*choice);
+    pipeline.policy = policy->patterns();
+  }
+  return runPasses(*imported.module,
+                   [&](OpPassManager &manager) { buildQuantizePipeline(manager, pipeline); });
 }
 
 llvm::Error Compilation::prepareTargets() {
@@ -192,10 +245,7 @@ llvm::Error Compilation::compileKernels(EmitKind emit) {
     return llvm::Error::success();
   timer.begin("link");
   for (TargetBuild &build : builds) {
-    SmallVector<LinkInput> inputs;
-    for (const CompiledKernel &kernel : build.code)
-      inputs.push_back({kernel.code, kernel.entrySymbol});
-    auto image = linkImage(inputs);
+    auto image = linkImage(linkInputs(build));
     if (!image)
       return image.takeError();
     build.image = std::move(*image);
@@ -221,12 +271,7 @@ llvm::Error Compilation::writeText(llvm::function_ref<void(llvm::raw_ostream &)>
   print(out);
   if (options.output == "-")
     return writeStandardOutput(text);
-  auto file = OutputFile::create(options.output);
-  if (!file)
-    return file.takeError();
-  if (llvm::Error error = (*file)->write(0, llvm::arrayRefFromStringRef(text)))
-    return error;
-  return (*file)->commit();
+  return writeFile(options.output, text);
 }
 
 llvm::Error Compilation::writeModule(ModuleOp module) {
@@ -247,6 +292,17 @@ llvm::Error Compilation::writeKernels() {
       out << comment << " kernel " << kernel.getSymName() << " for " << build.target.name << '\n'
           << code.code << '\n';
   });
+}
+
+llvm::Error Compilation::writeLibrary(const ArtifactModel &model) {
+  StaticLibraryPaths paths(options.output);
+  auto library = linkLibrary(linkInputs(builds.front()), paths.prefix);
+  if (!library)
+    return library.takeError();
+  if (llvm::Error error = writeFile(paths.library, library->archive))
+    return error;
+  return writeFile(paths.header,
+                   linkedCodeHeader(paths, *model.table.variants.front(), *library, TERN_PRODUCER));
 }
 
 llvm::Error Compilation::writeTern() {
@@ -289,7 +345,7 @@ llvm::Error Compilation::writeTern() {
             builder.addVariant(*build.module, build.target, build.kernels, build.image))
       return error;
 
-  if (importance && builder.weighedMatrices() == 0)
+  if (importance && !mixedPrecision && builder.weighedMatrices() == 0)
     return llvm::createStringError(
         options.imatrix + ": weighs nothing: of its " + Twine(importance->size()) +
         " entries none names a weight that --quantize=" + options.quantize +
@@ -302,8 +358,11 @@ llvm::Error Compilation::writeTern() {
   WriteOptions writeOptions;
   writeOptions.threads = options.jobs;
   writeOptions.progress = showPacked;
-  if (llvm::Error error = writeArtifact(model, options.output, writeOptions))
+  if (llvm::Error error = writeArtifact(model, artifactPath(), writeOptions))
     return error;
+  if (options.kind == OutputKind::StaticLibrary)
+    if (llvm::Error error = writeLibrary(model))
+      return error;
   progress.clear();
   timer.end();
   return report(model);
@@ -337,6 +396,8 @@ llvm::Error Compilation::report(const ArtifactModel &model) {
     }
   QuantizationReport quantization(model);
   quantization.print(llvm::errs());
+  if (mixedPrecision)
+    print(*mixedPrecision, llvm::errs());
   std::string warning = quantization.ternaryWarning();
   if (!warning.empty())
     llvm::errs() << "ternc: " << options.input << ": WARNING: " << warning << '\n';
@@ -372,12 +433,14 @@ llvm::Error Compilation::report(const ArtifactModel &model) {
     noteArray.push_back(note);
   if (!warning.empty())
     noteArray.push_back(warning);
-  root["output"] = options.output;
+  root["output"] = artifactPath();
   root["output_bytes"] = model.table.file_size;
   root["seconds"] = timer.total();
   root["stage_seconds"] = std::move(stages);
   root["variants"] = std::move(variants);
   root["weights"] = quantization.json();
+  if (mixedPrecision)
+    root["budget"] = toJson(*mixedPrecision);
   root["notes"] = std::move(noteArray);
   return writeStandardOutput(llvm::formatv("{0:2}\n", llvm::json::Value(std::move(root))).str());
 }
@@ -395,12 +458,7 @@ llvm::Error Compilation::compile() {
     return error;
   if (options.kind == OutputKind::TernIR)
     return writeModule(*imported.module);
-  timer.begin("quantize");
-  PipelineOptions quantizeOptions;
-  quantizeOptions.policy = options.quantize;
-  if (llvm::Error error = runPasses(*imported.module, [&](OpPassManager &manager) {
-        buildQuantizePipeline(manager, quantizeOptions);
-      }))
+  if (llvm::Error error = quantize())
     return error;
   if (options.kind == OutputKind::QuantizedIR)
     return writeModule(*imported.module);

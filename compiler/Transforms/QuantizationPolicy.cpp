@@ -5,6 +5,7 @@
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringExtras.h"
+#include <cmath>
 
 using namespace llvm;
 using namespace tern;
@@ -24,9 +25,10 @@ std::string knownPolicies() {
   return text;
 }
 
-/// One policy word; nullopt inside the Expected means keep.
-Expected<std::optional<EncodingDesc>> parsePolicyWord(StringRef word) {
-  using Result = std::optional<EncodingDesc>;
+} // namespace
+
+Expected<PolicyDecision> tern::parseEncodingPolicy(StringRef word) {
+  using Result = PolicyDecision;
   if (word == "keep")
     return Result();
   if (const BlockFormat *format = findBlockFormat(word); format && isPolicy(*format))
@@ -52,7 +54,52 @@ Expected<std::optional<EncodingDesc>> parsePolicyWord(StringRef word) {
       return Result(int4);
   }
   return createStringError("unknown quantization policy '" + word.str() + "'; known are " +
-                           knownPolicies());
+                           knownPolicies() +
+                           "; and for all weights together budget:SIZE and bits:B");
+}
+
+namespace {
+
+/// A positive number with nothing behind it.
+std::optional<double> parsePositive(StringRef text) {
+  double value;
+  if (text.empty() || !(isDigit(text.front()) || text.front() == '.') ||
+      text.getAsDouble(value, /*AllowInexact=*/true) || !std::isfinite(value) || value <= 0)
+    return std::nullopt;
+  return value;
+}
+
+/// "600M" and the like, in powers of 1000.
+std::optional<uint64_t> parseSize(StringRef text) {
+  double scale = text.consume_back("K")   ? 1e3
+                 : text.consume_back("M") ? 1e6
+                 : text.consume_back("G") ? 1e9
+                                          : 1;
+  std::optional<double> value = parsePositive(text);
+  if (!value || *value * scale < 1 || *value * scale > 1e15)
+    return std::nullopt;
+  return uint64_t(*value * scale);
+}
+
+bool isBudget(StringRef word) { return word.starts_with("budget:") || word.starts_with("bits:"); }
+
+Expected<QuantizationBudget> parseBudget(StringRef word) {
+  StringRef text = word;
+  QuantizationBudget budget;
+  if (text.consume_front("budget:")) {
+    if (std::optional<uint64_t> bytes = parseSize(text)) {
+      budget.bytes = *bytes;
+      return budget;
+    }
+    return createStringError("'" + word.str() +
+                             "' is no size; write budget:600M or budget:1.5G "
+                             "(K, M, G: powers of 1000)");
+  }
+  std::optional<double> bits = parsePositive(text.drop_front(StringRef("bits:").size()));
+  if (!bits || *bits > 32)
+    return createStringError("'" + word.str() + "' is no number of bits; write bits:3.5");
+  budget.bits = *bits;
+  return budget;
 }
 
 } // namespace
@@ -69,20 +116,32 @@ Expected<QuantizationPolicy> QuantizationPolicy::parse(StringRef text) {
         return createStringError("two plain quantization policies in '" + text.str() +
                                  "'; write PATTERN=POLICY for all but one");
       havePlain = true;
-      auto encoding = parsePolicyWord(item);
+      if (isBudget(item)) {
+        auto budget = parseBudget(item);
+        if (!budget)
+          return budget.takeError();
+        policy.budgetOfRest = *budget;
+        continue;
+      }
+      auto encoding = parseEncodingPolicy(item);
       if (!encoding)
         return encoding.takeError();
       policy.plain = *encoding;
       continue;
     }
-    auto encoding = parsePolicyWord(word);
+    if (isBudget(word))
+      return createStringError("'" + item.str() +
+                               "': a budget is for all weights that no pattern "
+                               "decides; write " +
+                               word.str() + " without a pattern");
+    auto encoding = parseEncodingPolicy(word);
     if (!encoding)
       return encoding.takeError();
     auto glob = GlobPattern::create(pattern);
     if (!glob)
       return createStringError("bad weight pattern '" + pattern.str() +
                                "': " + toString(glob.takeError()));
-    policy.rules.push_back({pattern.str(), std::move(*glob), *encoding});
+    policy.rules.push_back({pattern.str(), word.str(), std::move(*glob), *encoding});
   }
   return policy;
 }
@@ -94,6 +153,20 @@ std::optional<EncodingDesc> QuantizationPolicy::encodingFor(StringRef weight) co
       return rule.encoding;
     }
   return plain;
+}
+
+std::optional<PolicyDecision> QuantizationPolicy::patternFor(StringRef weight) const {
+  for (const Rule &rule : reverse(rules))
+    if (rule.glob.match(weight))
+      return rule.encoding;
+  return std::nullopt;
+}
+
+std::string QuantizationPolicy::patterns() const {
+  std::string text;
+  for (const Rule &rule : rules)
+    text += (text.empty() ? "" : ",") + rule.pattern + "=" + rule.policy;
+  return text.empty() ? "keep" : text;
 }
 
 std::vector<std::string> QuantizationPolicy::unusedPatterns() const {

@@ -4,6 +4,7 @@
 // re-encodes otherwise.
 #include "compiler/Transforms/Passes.h"
 #include "compiler/Transforms/QuantizationPolicy.h"
+#include "compiler/Transforms/WeightEncoding.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Builders.h"
@@ -55,10 +56,7 @@ struct Quantize : tern::impl::TernQuantizeBase<Quantize> {
                                   << " that its quantization policy asks for; add '"
                                   << weight.getSymName()
                                   << "=keep' or another policy for it to --quantize";
-      auto encoded = RankedTensorType::get(type.getShape(), type.getElementType(),
-                                           EncodingAttr::get(&getContext(), *wanted));
-      weight.setType(encoded);
-      param.getResult().setType(encoded);
+      setEncoding(param, weight, *wanted);
     }
     return success();
   }
@@ -92,13 +90,15 @@ struct Quantize : tern::impl::TernQuantizeBase<Quantize> {
       module.emitError() << llvm::toString(rules.takeError());
       return signalPassFailure();
     }
+    if (rules->budget()) {
+      module.emitError()
+          << "a budget needs the values of weights, which a module in text form does "
+             "not have: give ternc the model's file";
+      return signalPassFailure();
+    }
     SmallVector<ParamOp> matrices;
     module.walk([&](ParamOp param) {
-      bool isMatrix = llvm::any_of(param->getUses(), [&](OpOperand &use) {
-        auto linear = dyn_cast<LinearOp>(use.getOwner());
-        return (linear && linear.getWeight() == use.get()) || isa<EmbedOp>(use.getOwner());
-      });
-      if (isMatrix)
+      if (isQuantizedMatrix(param))
         matrices.push_back(param);
     });
     SymbolTable symbols(module);
@@ -121,3 +121,18 @@ struct Quantize : tern::impl::TernQuantizeBase<Quantize> {
 };
 
 } // namespace
+
+bool tern::isQuantizedMatrix(ParamOp param) {
+  return llvm::any_of(param->getUses(), [](OpOperand &use) {
+    auto linear = dyn_cast<LinearOp>(use.getOwner());
+    return (linear && linear.getWeight() == use.get()) || isa<EmbedOp>(use.getOwner());
+  });
+}
+
+void tern::setEncoding(ParamOp param, WeightOp weight, const EncodingDesc &encoding) {
+  RankedTensorType type = weight.getTensorType();
+  auto encoded = RankedTensorType::get(type.getShape(), type.getElementType(),
+                                       EncodingAttr::get(param.getContext(), encoding));
+  weight.setType(encoded);
+  param.getResult().setType(encoded);
+}

@@ -97,13 +97,22 @@ static Status codeBytes(const Source &source, const fb::Variant &variant,
   return {};
 }
 
-Status Model::loadCode() {
+Status Model::loadCode(const LinkedCode &linked) {
   Block copy;
   const uint8_t *code = nullptr;
   TERN_RETURN_IF_ERROR(verifyCodeSegment(table, *chosen));
   TERN_RETURN_IF_ERROR(codeBytes(source, *chosen, memory, copy, code));
   TERN_RETURN_IF_ERROR(verifyVariant(table, *chosen, code));
-  return Image::load(code, chosen->code()->size(), image);
+  if (!linked.kernels)
+    return Image::load(code, chosen->code()->size(), image);
+  if (memcmp(linked.digest, chosen->code_digest()->bytes()->data(), Sha256::digestSize) != 0 ||
+      linked.kernelCount != sizeOf(chosen->kernels()))
+    return Status::error(StatusCode::invalidArgument,
+                         "the linked kernels are not those of this artifact's variant '%.64s': "
+                         "link the library that was compiled together with it",
+                         chosen->target()->c_str());
+  linkedKernels = linked.kernels;
+  return {};
 }
 
 Status Model::markUsedUnits(Array<uint8_t> &used) const {
@@ -195,8 +204,9 @@ Status Model::load(Source source, const ModelOptions &options, const Allocator &
   result.source = std::move(source);
   TERN_RETURN_IF_ERROR(ArtifactTable::open(result.source, allocator, result.table));
   TERN_RETURN_IF_ERROR(verifyShared(result.table));
-  TERN_RETURN_IF_ERROR(result.chooseVariant(options.target));
-  TERN_RETURN_IF_ERROR(result.loadCode());
+  TERN_RETURN_IF_ERROR(
+      result.chooseVariant(options.linked.kernels ? options.linked.target : options.target));
+  TERN_RETURN_IF_ERROR(result.loadCode(options.linked));
   TERN_RETURN_IF_ERROR(result.loadWeights(options.weights));
   result.source.closeDescriptor();
   result.measure();
@@ -211,6 +221,8 @@ const fb::Plan *Model::plan(const char *function) const {
 }
 
 TernKernelFunction Model::kernel(uint32_t index) const {
+  if (linkedKernels)
+    return linkedKernels[index];
   const void *code = image.at(chosen->kernels()->Get(index)->entry());
   TernKernelFunction function;
   static_assert(sizeof(function) == sizeof(code));

@@ -15,9 +15,18 @@ namespace tern::runtime {
 /// Numeric values are those of tern_weights_mode.
 enum class WeightsMode : uint32_t { automatic = 0, map = 1, copy = 2, stream = 3 };
 
+/// Kernels that are part of the application: see tern_linked_code in tern/tern.h.
+struct LinkedCode {
+  const char *target = nullptr;
+  const uint8_t *digest = nullptr; ///< of the variant's image
+  const TernKernelFunction *kernels = nullptr;
+  size_t kernelCount = 0;
+};
+
 struct ModelOptions {
   WeightsMode weights = WeightsMode::automatic;
   const char *target = nullptr; ///< variant to use whatever the order; null: the first that runs
+  LinkedCode linked;            ///< kernels to run instead of the variant's image, if any
 };
 
 /// Where notices go; silent by default.
@@ -61,7 +70,7 @@ public:
 
 private:
   Status chooseVariant(const char *target);
-  Status loadCode();
+  Status loadCode(const LinkedCode &linked);
   Status loadWeights(WeightsMode mode);
   Status markUsedUnits(Array<uint8_t> &used) const;
   void measure();
@@ -72,6 +81,7 @@ private:
   ArtifactTable table;
   const fb::Variant *chosen = nullptr;
   Image image;
+  const TernKernelFunction *linkedKernels = nullptr; ///< instead of the image
   Block copiedWeights;
   Array<const uint8_t *> unitData; ///< null for units no plan of the variant uses
   Figures measured;

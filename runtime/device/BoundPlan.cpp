@@ -2,6 +2,7 @@
 #include "runtime/device/BoundPlan.h"
 
 #include <cstring>
+#include <ctime>
 
 using namespace tern;
 using namespace tern::runtime;
@@ -108,28 +109,47 @@ Status BoundPlan::bind(const Model &boundModel, const fb::Plan &plan, const Memo
   return {};
 }
 
+static uint64_t now() {
+  timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return uint64_t(time.tv_sec) * 1000000000u + uint64_t(time.tv_nsec);
+}
+
 #if defined(__clang__)
 // The check would read what lies before a kernel's entry, which need not be mapped.
 __attribute__((no_sanitize("function")))
 #endif
-void BoundPlan::runRange(void *context, uint32_t worker, int32_t first, int32_t last) {
-  const Call &call = *static_cast<const Call *>(context);
+void BoundPlan::runKernel(const Call &call, uint32_t worker, int32_t first, int32_t last) {
   const TernArgs arguments = {call.step->buffers, call.integers,
                               call.scratch + worker * call.scratchStride};
   call.step->kernel(&arguments, first, last);
 }
 
-bool BoundPlan::run(const int32_t integers[TERN_INT_COUNT], const std::atomic<bool> *cancel,
-                    bool hiddenOnly) {
+void BoundPlan::runRange(void *context, uint32_t worker, int32_t first, int32_t last) {
+  runKernel(*static_cast<const Call *>(context), worker, first, last);
+}
+
+void BoundPlan::runObservedRange(void *context, uint32_t worker, int32_t first, int32_t last) {
+  const Call &call = *static_cast<const Call *>(context);
+  const uint64_t begin = now();
+  runKernel(call, worker, first, last);
+  call.observer->ranTasks(call.observer->context, call.command, worker, begin, now());
+}
+
+/// Two copies of the loop, so that nothing is asked or timed where nobody watches.
+template <bool observed>
+bool BoundPlan::runCommands(const int32_t *integers, const std::atomic<bool> *cancel,
+                            bool hiddenOnly) {
   const size_t count = hiddenOnly ? hiddenSteps : steps.size();
-  for (size_t i = 0; i < count; ++i) {
+  for (uint32_t i = 0; i < count; ++i) {
     const Step &step = steps[i];
     if (cancel && cancel->load(std::memory_order_relaxed))
       return false;
+    const uint64_t begin = observed ? now() : 0;
     switch (step.kind) {
     case Kind::call: {
-      Call call = {&step, integers, scratch.data(), scratchStride};
-      pool->run(int32_t(step.count.at(integers)), runRange, &call);
+      Call call = {&step, integers, scratch.data(), scratchStride, observer, i};
+      pool->run(int32_t(step.count.at(integers)), observed ? runObservedRange : runRange, &call);
       break;
     }
     case Kind::copy:
@@ -143,7 +163,15 @@ bool BoundPlan::run(const int32_t integers[TERN_INT_COUNT], const std::atomic<bo
     case Kind::release: // weights are mapped or copied whole: nothing to give back
       break;
     }
+    if (observed && (step.kind == Kind::call || step.kind == Kind::copy))
+      observer->ranCommand(observer->context, i, begin, now());
   }
   fetched |= !hiddenOnly;
   return true;
+}
+
+bool BoundPlan::run(const int32_t integers[TERN_INT_COUNT], const std::atomic<bool> *cancel,
+                    bool hiddenOnly) {
+  return observer ? runCommands<true>(integers, cancel, hiddenOnly)
+                  : runCommands<false>(integers, cancel, hiddenOnly);
 }

@@ -22,6 +22,17 @@ struct MemorySpaces {
   uint8_t *const *blockTables = nullptr; ///< by KV cache
 };
 
+/// Watches a plan run, for profiles. Commands are numbered as in Plan.commands, times are
+/// nanoseconds of CLOCK_MONOTONIC.
+struct PlanObserver {
+  void *context = nullptr;
+  /// After each call and copy, on the thread that runs the plan.
+  void (*ranCommand)(void *context, uint32_t command, uint64_t begin, uint64_t end) = nullptr;
+  /// After each range of a call's tasks, on the thread that ran it; one at a time for a worker.
+  void (*ranTasks)(void *context, uint32_t command, uint32_t worker, uint64_t begin,
+                   uint64_t end) = nullptr;
+};
+
 class BoundPlan {
 public:
   /// Resolves `plan`, which belongs to the model's chosen variant. The model, the memory and `pool`
@@ -35,6 +46,10 @@ public:
   /// behind the last that writes a KV cache or output 1.
   bool run(const int32_t integers[TERN_INT_COUNT], const std::atomic<bool> *cancel,
            bool hiddenOnly = false);
+
+  /// From now on run() tells `observer` what it does, which costs it some clock readings; null ends
+  /// that. Both functions are set; it outlives the runs it watches.
+  void observe(const PlanObserver *newObserver) { observer = newObserver; }
 
   /// Bytes bind() takes for `plan`, scratch of all workers included.
   static uint64_t scratchBytes(const Model &model, uint32_t workers);
@@ -65,11 +80,18 @@ private:
     const int32_t *integers;
     uint8_t *scratch;
     uint64_t scratchStride;
+    const PlanObserver *observer;
+    uint32_t command;
   };
+  static void runKernel(const Call &call, uint32_t worker, int32_t first, int32_t last);
   static void runRange(void *call, uint32_t worker, int32_t first, int32_t last);
+  static void runObservedRange(void *call, uint32_t worker, int32_t first, int32_t last);
+  template <bool observed>
+  bool runCommands(const int32_t *integers, const std::atomic<bool> *cancel, bool hiddenOnly);
 
   const Model *model = nullptr;
   ThreadPool *pool = nullptr;
+  const PlanObserver *observer = nullptr;
   Array<Step> steps;
   Array<void *> pointers;
   Block scratch;

@@ -122,6 +122,22 @@ static Status openTokenizer(const fb::Artifact &artifact, text::Tokenizer &token
   return result.status();
 }
 
+/// `linked` outlives `result`.
+static Status readLinkedCode(const tern_linked_code &linked, const char *target,
+                             LinkedCode &result) {
+  if (!linked.target || !linked.kernels)
+    return Status::error(StatusCode::invalidArgument, "tern_linked_code has no target or kernels");
+  for (size_t i = 0; i < linked.kernel_count; ++i)
+    TERN_RETURN_IF_ERROR(
+        requireArgument(reinterpret_cast<const void *>(linked.kernels[i]), "a linked kernel"));
+  if (target && strcmp(target, linked.target) != 0)
+    return Status::error(StatusCode::invalidArgument,
+                         "target '%.64s' is asked for, but the linked kernels are for '%.64s'",
+                         target, linked.target);
+  result = {linked.target, linked.code_digest, linked.kernels, linked.kernel_count};
+  return {};
+}
+
 static Status loadModel(tern_runtime *runtime, Source source, const tern_model_options *options,
                         tern_model **model) {
   tern_model_options settings = TERN_MODEL_OPTIONS_INIT;
@@ -131,14 +147,19 @@ static Status loadModel(tern_runtime *runtime, Source source, const tern_model_o
   if (weights > TERN_WEIGHTS_STREAM)
     return Status::error(StatusCode::invalidArgument, "weights mode %" PRIu32 " is not known",
                          weights);
+  ModelOptions modelOptions;
+  modelOptions.weights = WeightsMode(weights);
+  modelOptions.target = settings.target;
+  tern_linked_code linked = {};
+  if (settings.linked_code) {
+    TERN_RETURN_IF_ERROR(readStruct(settings.linked_code, linked, "tern_linked_code"));
+    TERN_RETURN_IF_ERROR(readLinkedCode(linked, settings.target, modelOptions.linked));
+  }
   tern_model *object = createObject<tern_model>(runtime->allocator);
   if (!object)
     return Status::error(StatusCode::outOfMemory, "cannot allocate a model");
   runtime->references.fetch_add(1, std::memory_order_relaxed);
   object->runtime = runtime;
-  ModelOptions modelOptions;
-  modelOptions.weights = WeightsMode(weights);
-  modelOptions.target = settings.target;
   Status status =
       Model::load(std::move(source), modelOptions, runtime->allocator, runtime->log, object->model);
   if (status.isOk())
@@ -213,22 +234,35 @@ tern_status tern_model_load_callback(tern_runtime *runtime, tern_read_callback r
   return report(status, error);
 }
 
+static Status verifySource(const tern_runtime &runtime, const Source &source) {
+  ArtifactTable table;
+  text::Tokenizer tokenizer;
+  TERN_RETURN_IF_ERROR(verifyArtifact(source, runtime.allocator, table));
+  return openTokenizer(*table, tokenizer);
+}
+
 tern_status tern_verify_file(tern_runtime *runtime, const char *path, tern_error *error) {
   Status status = requireArgument(runtime, "runtime");
   if (status.isOk())
     status = requireArgument(path, "path");
-  if (!status.isOk())
-    return report(status, error);
   Source source;
-  status = Source::openFile(path, source);
-  if (!status.isOk())
-    return report(status, error);
-  ArtifactTable table;
-  text::Tokenizer tokenizer;
-  status = verifyArtifact(source, runtime->allocator, table);
   if (status.isOk())
-    status = openTokenizer(*table, tokenizer);
-  return report(status.isOk() ? status : nameFile(path, status), error);
+    status = Source::openFile(path, source);
+  if (status.isOk())
+    if (status = verifySource(*runtime, source); !status.isOk())
+      status = nameFile(path, status);
+  return report(status, error);
+}
+
+tern_status tern_verify_fd(tern_runtime *runtime, int fd, uint64_t offset, uint64_t length,
+                           tern_error *error) {
+  Status status = requireArgument(runtime, "runtime");
+  Source source;
+  if (status.isOk())
+    status = Source::openDescriptor(fd, offset, length, source);
+  if (status.isOk())
+    status = verifySource(*runtime, source);
+  return report(status, error);
 }
 
 tern_status tern_model_get_info(const tern_model *model, tern_model_info *info, tern_error *error) {

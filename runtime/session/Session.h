@@ -105,6 +105,9 @@ public:
   /// one behind it leaves it empty. The codes are in tern/tern.h, at tern_slot_load.
   Status loadSlot(uint32_t slot, const StateReader &reader);
 
+  /// See BoundPlan::observe.
+  void observe(const PlanObserver *observer) { plan.observe(observer); }
+
   const Model &model() const { return *loaded; }
   uint32_t slots() const { return uint32_t(slotStates.size()); }
   uint32_t context() const { return sizes.context; }

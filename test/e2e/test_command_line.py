@@ -44,13 +44,9 @@ def test_help_and_version_go_to_stdout() -> None:
         ["run", "m.tern", "--prompts", "f", "--stats"],
         ["run", "m.tern", "-p", "a", "--prompt-cache", ""],
         ["chat", "m.tern", "--context-shift"],
-        ["run", "m.tern", "-p", "a", "--require-key", "k"],
         ["logits", "m.tern", "-o", "x.npy"],
         ["logits", "m.tern", "--tokens", "1"],
-        ["bench", "m.tern", "--kernels"],
-        ["bench", "m.tern", "--trace", "f"],
         ["tokenize", "m.tern", "--threads", "2"],
-        ["verify", "m.tern", "--require-key", "k"],
     ],
     ids=" ".join,
 )

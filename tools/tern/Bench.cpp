@@ -3,12 +3,14 @@
 // Each run is a generation through the same calls as `tern run`: prompt of random token ids, first
 // token, then timed single-token steps. The start of a process is measured on a process: `tern run`
 // is started with a one-token prompt and timed from before its creation to its first output.
+#include "tools/tern/BenchKernels.h"
 #include "tools/tern/Generate.h"
 #include "tools/tern/InputError.h"
 #include "tools/tern/MemoryUse.h"
 #include "tools/tern/OutputFile.h"
 #include "tools/tern/Stream.h"
 #include "tools/tern/Subcommands.h"
+#include "tools/tern/Trace.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -33,7 +35,8 @@ using Json = nlohmann::ordered_json;
 struct BenchOptions {
   EngineOptions engine;
   uint32_t prompt = 128, generate = 32, runs = 5;
-  std::string json;
+  std::string json, trace;
+  bool kernels = false;
 };
 
 uint32_t availableCpus() {
@@ -102,6 +105,8 @@ std::vector<std::string> startCommand(const BenchOptions &options, uint32_t cont
   command.push_back(std::string("--weights=") + weightsName(options.engine.weights));
   if (options.engine.threads)
     command.push_back("--threads=" + std::to_string(options.engine.threads));
+  if (!options.engine.requireKey.empty())
+    command.push_back("--require-key=" + options.engine.requireKey);
   command.push_back("--");
   command.push_back(options.engine.model);
   return command;
@@ -165,6 +170,22 @@ Json toJson(const BenchOptions &options, const Model &model, uint32_t threads,
           {"mapped_weight_bytes", model.info().mapped_weight_bytes}};
 }
 
+/// The engine's options with the number of threads that a session then has.
+EngineOptions withThreads(EngineOptions engine, uint32_t threads) {
+  engine.threads = threads;
+  return engine;
+}
+
+Json kernelsJson(const BenchOptions &options, const Model &model, uint32_t threads) {
+  KernelBenchOptions kernels;
+  kernels.engine = withThreads(options.engine, threads);
+  // The last position that --prompt and --generate reach has room for one more row.
+  kernels.position = options.generate > 0 ? options.prompt : options.prompt - 1;
+  kernels.singleRows = options.runs * std::max(1u, options.generate);
+  kernels.batches = options.runs;
+  return benchKernels(model, kernels);
+}
+
 void printTable(const Json &json) {
   const auto line = [](const char *label, const std::string &text) {
     writeStandardOutput(formatText("%-22s%s\n", label, text.c_str()));
@@ -193,10 +214,12 @@ void printTable(const Json &json) {
   line("memory", "peak " + bytesText(json["peak_resident_bytes"].get<uint64_t>()) + " resident, " +
                      bytesText(json["peak_private_bytes"].get<uint64_t>()) + " private; " +
                      bytesText(json["mapped_weight_bytes"].get<uint64_t>()) + " of weights mapped");
+  if (json.contains("kernels"))
+    printKernels(json["kernels"]);
 }
 
 void bench(const BenchOptions &options) {
-  const Model model(options.engine.model, options.engine.weights);
+  const Model model(options.engine.model, options.engine.weights, options.engine.requireKey);
   const uint32_t context = model.contextFor(options.engine.context);
   if (uint64_t(options.prompt) + options.generate > context)
     throw InputError(
@@ -206,7 +229,12 @@ void bench(const BenchOptions &options) {
                    options.prompt, options.generate, context));
   const Measurement measured = measure(options, model, context);
   const uint32_t threads = options.engine.threads ? options.engine.threads : availableCpus();
-  const Json json = toJson(options, model, threads, measured);
+  Json json = toJson(options, model, threads, measured);
+  if (options.kernels)
+    json["kernels"] = kernelsJson(options, model, threads);
+  if (!options.trace.empty())
+    writeTrace(options.trace, model, withThreads(options.engine, threads),
+               randomTokens(options.prompt, model.info().vocabulary_size), options.generate);
   if (options.json == "-")
     return writeStandardOutput(json.dump(2) + "\n");
   if (!options.json.empty()) {
@@ -242,6 +270,17 @@ void addBench(CLI::App &program) {
   command->add_option("--runs", options->runs, "Timed runs (default: 5)")
       ->type_name("N")
       ->check(CLI::Range(1u, 1000000u).description(""));
+  command->add_flag(
+      "--kernels", options->kernels,
+      "Time each kernel inside of single rows and of the largest batches; report what "
+      "it reads and computes, and how near it comes to the read bandwidth and the "
+      "arithmetic peak, which are measured too");
+  command
+      ->add_option("--trace", options->trace,
+                   "Write one generation more to FILE as a Chrome trace (Perfetto opens it): the "
+                   "kernels of each token on each thread")
+      ->type_name("FILE")
+      ->check(requireName());
   command
       ->add_option("--json", options->json,
                    "Write the figures to FILE too; '-': to stdout instead of the table")

@@ -66,7 +66,7 @@ bool readMessage(bool interactive, std::string &line) {
 
 void chat(const ChatOptions &options) {
   options.sampling.requireConsistent();
-  const Model model(options.engine.model, options.engine.weights);
+  const Model model(options.engine.model, options.engine.weights, options.engine.requireKey);
   if (!model.info().has_chat_template)
     model.chatTokens({{"user", "."}}); // throws: says what is missing and what to do instead
   Conversation conversation;

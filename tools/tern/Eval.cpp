@@ -219,7 +219,7 @@ std::string toText(const nlohmann::ordered_json &report) {
 }
 
 void evaluate(const EvalOptions &options) {
-  const Model model(options.engine.model, options.engine.weights);
+  const Model model(options.engine.model, options.engine.weights, options.engine.requireKey);
   const EvaluationText text = evaluationText(model, options);
   EngineOptions engine = options.engine;
   engine.context = text.context;
@@ -282,6 +282,7 @@ void addEval(CLI::App &program) {
       ->check(CLI::Range(1u, 1u << 30).description(""));
   addThreadsOption(*command, options->engine.threads);
   addWeightsOption(*command, options->engine.weights);
+  addRequireKeyOption(*command, options->engine.requireKey);
   CLI::Option *save =
       command
           ->add_option("--save-logits", options->save,

@@ -20,7 +20,7 @@ struct LogitsOptions {
 
 void writeLogits(const LogitsOptions &options) {
   const std::vector<int32_t> tokens = parseTokens(options.tokens);
-  const Model model(options.engine.model, options.engine.weights);
+  const Model model(options.engine.model, options.engine.weights, options.engine.requireKey);
   if (tokens.empty())
     throw InputError("--tokens", "there are no tokens; give at least one id");
   model.requireTokens(tokens);

@@ -1,5 +1,6 @@
 #include "tools/tern/Model.h"
 #include "tools/tern/InputError.h"
+#include "tools/tern/Signature.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -59,25 +60,41 @@ RuntimeHandle createRuntime() {
   return RuntimeHandle(runtime);
 }
 
-void requireReadableFile(const std::string &path) {
-  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+FileDescriptor::FileDescriptor(const std::string &path)
+    : descriptor(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
   if (descriptor < 0)
     throw InputError(path, std::string("cannot open: ") + std::strerror(errno));
   struct stat info;
   const bool regular = fstat(descriptor, &info) == 0 && S_ISREG(info.st_mode);
-  close(descriptor);
-  if (!regular)
+  if (!regular) {
+    close(descriptor);
     throw InputError(path, "not a regular file; give a model file");
+  }
+  bytes = uint64_t(info.st_size);
 }
 
-Model::Model(std::string path, tern_weights_mode weights)
+FileDescriptor::~FileDescriptor() { close(descriptor); }
+
+void requireReadableFile(const std::string &path) { const FileDescriptor file(path); }
+
+void requireSigned(tern_runtime *runtime, const FileDescriptor &file, const std::string &path,
+                   const std::string &keyFile) {
+  requireSignature(file.get(), path, keyFile);
+  tern_error error = TERN_ERROR_INIT;
+  check(tern_verify_fd(runtime, file.get(), 0, file.size(), &error), error, path);
+}
+
+Model::Model(std::string path, tern_weights_mode weights, const std::string &requireKey)
     : name(std::move(path)), runtime(createRuntime()) {
-  requireReadableFile(name);
+  const FileDescriptor file(name); // one for all: another file may take the name in between
+  if (!requireKey.empty())
+    requireSigned(runtime.get(), file, name, requireKey);
   tern_model_options options = TERN_MODEL_OPTIONS_INIT;
   options.weights = weights;
   tern_error error = TERN_ERROR_INIT;
   tern_model *loaded = nullptr;
-  check(tern_model_load_file(runtime.get(), name.c_str(), &options, &loaded, &error), error, name);
+  check(tern_model_load_fd(runtime.get(), file.get(), 0, file.size(), &options, &loaded, &error),
+        error, name);
   model.reset(loaded);
   check(tern_model_get_info(loaded, &figures, &error), error, name);
 }

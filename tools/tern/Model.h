@@ -30,12 +30,34 @@ RuntimeHandle createRuntime();
 /// Throws unless `path` is a regular file that can be read: the runtime then need not name it.
 void requireReadableFile(const std::string &path);
 
+/// An open file.
+class FileDescriptor {
+public:
+  /// Throws as requireReadableFile does.
+  explicit FileDescriptor(const std::string &path);
+  FileDescriptor(const FileDescriptor &) = delete;
+  FileDescriptor &operator=(const FileDescriptor &) = delete;
+  ~FileDescriptor();
+  int get() const { return descriptor; }
+  uint64_t size() const { return bytes; }
+
+private:
+  int descriptor;
+  uint64_t bytes;
+};
+
+/// Throws unless the artifact is signed by the key and all its digests are right. The file must
+/// not change afterwards.
+void requireSigned(tern_runtime *runtime, const FileDescriptor &file, const std::string &path,
+                   const std::string &keyFile);
+
 class Model {
 public:
   /// Context length the runtime chooses at most when --context is absent.
   static constexpr uint32_t defaultContext = 4096;
 
-  Model(std::string path, tern_weights_mode weights);
+  /// `requireKey`: as EngineOptions.
+  Model(std::string path, tern_weights_mode weights, const std::string &requireKey = "");
 
   const std::string &path() const { return name; }
   tern_model *handle() const { return model.get(); }

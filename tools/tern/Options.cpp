@@ -210,11 +210,21 @@ void addWeightsOption(CLI::App &command, tern_weights_mode &weights) {
       ->type_name("auto|map|copy");
 }
 
+void addRequireKeyOption(CLI::App &command, std::string &key) {
+  command
+      .add_option("--require-key", key,
+                  "Refuse the model unless MODEL.tern.sig is a signature of it by this Ed25519 "
+                  "public key (PEM); code and all weights are checked before anything is used")
+      ->type_name("FILE")
+      ->check(requireName());
+}
+
 void addEngineOptions(CLI::App &command, EngineOptions &options) {
   addModelArgument(command, options.model);
   addContextOption(command, options.context);
   addThreadsOption(command, options.threads);
   addWeightsOption(command, options.weights);
+  addRequireKeyOption(command, options.requireKey);
 }
 
 void addSamplingOptions(CLI::App &command, SamplingOptions &options, uint32_t defaultMaxTokens) {

@@ -21,6 +21,7 @@ struct EngineOptions {
   uint32_t threads = 0; ///< 0: the CPUs this process may run on
   uint32_t context = 0; ///< 0: the smaller of the model's length and 4096
   tern_weights_mode weights = TERN_WEIGHTS_AUTO;
+  std::string requireKey; ///< public key file that must fit the model's signature; empty: none
 };
 
 /// How the next token is chosen, and when to stop.
@@ -69,7 +70,8 @@ void addModelArgument(CLI::App &command, std::string &model);
 void addThreadsOption(CLI::App &command, uint32_t &threads);
 void addContextOption(CLI::App &command, uint32_t &context);
 void addWeightsOption(CLI::App &command, tern_weights_mode &weights);
-/// All four of the above.
+void addRequireKeyOption(CLI::App &command, std::string &key);
+/// All five of the above.
 void addEngineOptions(CLI::App &command, EngineOptions &options);
 void addSamplingOptions(CLI::App &command, SamplingOptions &options, uint32_t defaultMaxTokens);
 

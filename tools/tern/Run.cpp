@@ -160,7 +160,7 @@ void run(const RunOptions &options) {
   if (several)
     requireOneAnswer(options);
   options.sampling.requireConsistent();
-  const Model model(options.engine.model, options.engine.weights);
+  const Model model(options.engine.model, options.engine.weights, options.engine.requireKey);
   std::vector<std::vector<int32_t>> prompts;
   if (!hasText)
     prompts.push_back(tokensOfIds(model, options.tokens));

@@ -35,8 +35,8 @@ cl::opt<std::string> quantize(
     cl::desc(
         "keep (default) | f32 | f16 | bf16 | int8 | int4[:gN[:min]] | ternary | ternary-b3 | "
         "quaternary | a GGUF type: q8_0 q4_0 q4_1 q5_0 q5_1 q2_0 q2_k q3_k q4_k q5_k q6_k q8_k "
-        "iq4_nl mxfp4 tq1_0 tq2_0; PATTERN=POLICY pairs, comma-separated, override by weight "
-        "name"),
+        "iq4_nl mxfp4 tq1_0 tq2_0 | budget:SIZE | bits:B (an encoding for each weight, so that all "
+        "fit); PATTERN=POLICY pairs, comma-separated, override by weight name"),
     cl::cat(category));
 cl::opt<std::string>
     imatrix("imatrix", cl::value_desc("FILE"),
@@ -55,11 +55,19 @@ cl::opt<std::string>
 cl::opt<int64_t> maxBatch("max-batch", cl::init(64), cl::value_desc("T"),
                           cl::desc("Most rows of one forward call, 1 to 512 (default: 64)"),
                           cl::cat(category));
-cl::opt<std::string>
-    emit("emit", cl::init("tern"), cl::value_desc("KIND"),
-         cl::desc("tern (default) | tern-ir | quantized-ir | fused-ir | plan-ir | stmt | llvm | "
-                  "asm | obj (the linked kernels)"),
-         cl::cat(category));
+cl::opt<std::string> emit(
+    "emit", cl::init("tern"), cl::value_desc("KIND"),
+    cl::desc(
+        "tern (default) | tern-ir | quantized-ir | fused-ir | plan-ir | stmt | llvm | "
+        "asm | obj (the linked kernels) | static-library (NAME.tern, and libNAME.a and NAME.h to "
+        "link its kernels into an application; -o NAME)"),
+    cl::cat(category));
+cl::opt<std::string> calibration("calibration", cl::value_desc("FILE"),
+                                 cl::desc("Not built yet: use --imatrix"), cl::cat(category));
+cl::list<std::string>
+    dimensions("dim", cl::value_desc("NAME=VALUE"),
+               cl::desc("Value of a symbolic dimension; models in GGUF files have none"),
+               cl::cat(category));
 cl::opt<unsigned> jobs("j", cl::Prefix, cl::init(0), cl::value_desc("N"),
                        cl::desc("Worker processes and packing threads (default: one per CPU)"),
                        cl::cat(category));
@@ -77,6 +85,33 @@ int usageError(const llvm::Twine &message) {
   return wrongUsage;
 }
 
+/// Why no target of today has a kind that other targets will; empty if it is not one of those.
+std::string kindOfOtherTargets(llvm::StringRef kind) {
+  if (kind == "wat")
+    return "--emit=wat shows WebAssembly, and the code for '" + target +
+           "' is an ELF image; use asm "
+           "or obj";
+  if (kind == "ptx")
+    return "--emit=ptx shows code for CUDA devices, and the code for '" + target +
+           "' is for a CPU; use asm or obj";
+  return {};
+}
+
+/// What is wrong with the --dim options; empty if there are none.
+std::string dimensionsProblem() {
+  for (llvm::StringRef text : dimensions) {
+    auto [name, value] = text.split('=');
+    uint64_t size;
+    if (name.empty() || value.getAsInteger(10, size) || size == 0)
+      return "--dim '" + text.str() + "' is not NAME=VALUE with a value of at least 1";
+    return "--dim sets a symbolic dimension of a graph, and '" + input + "' has none named '" +
+           name.str() +
+           "': models in GGUF files have no symbolic dimensions but those of a call, which "
+           "--max-batch bounds";
+  }
+  return {};
+}
+
 std::optional<OutputKind> parseKind(llvm::StringRef name) {
   return llvm::StringSwitch<std::optional<OutputKind>>(name)
       .Case("tern", OutputKind::Tern)
@@ -88,6 +123,7 @@ std::optional<OutputKind> parseKind(llvm::StringRef name) {
       .Case("llvm", OutputKind::LLVM)
       .Case("asm", OutputKind::Assembly)
       .Case("obj", OutputKind::Object)
+      .Case("static-library", OutputKind::StaticLibrary)
       .Default(std::nullopt);
 }
 
@@ -96,14 +132,21 @@ int readOptions(CompileOptions &options) {
   if (input.empty())
     return usageError("no model given");
   options.input = input;
+  if (calibration.getNumOccurrences())
+    return usageError("--calibration is not built yet; gather the statistics of a text with "
+                      "llama.cpp's llama-imatrix and give them with --imatrix");
+  if (std::string problem = dimensionsProblem(); !problem.empty())
+    return usageError(problem);
+  if (std::string problem = kindOfOtherTargets(emit); !problem.empty())
+    return usageError(problem);
   std::optional<OutputKind> kind = parseKind(emit);
   if (!kind)
     return usageError("unknown --emit kind '" + llvm::Twine(emit) + "'");
   options.kind = *kind;
-  if (output.empty() && *kind == OutputKind::Tern)
+  if (output.empty() && writesArtifact(*kind))
     return usageError("no output given, add -o OUT.tern");
   options.output = output.empty() ? "-" : output.getValue();
-  if (*kind == OutputKind::Tern && options.output == "-")
+  if (writesArtifact(*kind) && options.output == "-")
     return usageError("an artifact cannot go to standard output, name a file with -o");
   bool binary = *kind == OutputKind::Object;
   if (binary && options.output == "-" && llvm::sys::Process::StandardOutIsDisplayed())
@@ -118,11 +161,11 @@ int readOptions(CompileOptions &options) {
     options.targets.push_back(name.str());
   }
   if (options.targets.size() > 1 && *kind != OutputKind::Tern)
-    return usageError("--emit=" + llvm::Twine(emit) + " shows one target at a time");
-  if (json && *kind != OutputKind::Tern)
+    return usageError("--emit=" + llvm::Twine(emit) + " is for one target at a time");
+  if (json && !writesArtifact(*kind))
     return usageError("--json reports on an artifact; it does not go with --emit=" +
                       llvm::Twine(emit));
-  if (timing && *kind != OutputKind::Tern)
+  if (timing && !writesArtifact(*kind))
     return usageError("--timing reports on an artifact; it does not go with --emit=" +
                       llvm::Twine(emit));
   std::optional<KvElement> kvElement = parseKvElement(kv);
@@ -141,7 +184,7 @@ int readOptions(CompileOptions &options) {
   if (auto policy = QuantizationPolicy::parse(quantize); !policy)
     return usageError(llvm::toString(policy.takeError()));
   options.quantize = quantize;
-  if (!imatrix.empty() && *kind != OutputKind::Tern)
+  if (!imatrix.empty() && !writesArtifact(*kind))
     return usageError("--imatrix chooses scales when weights are packed; it does not go with "
                       "--emit=" +
                       llvm::Twine(emit));

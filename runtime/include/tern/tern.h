@@ -100,14 +100,29 @@ typedef enum tern_weights_mode {
   TERN_WEIGHTS_STREAM = 3 /* at most stream_bytes resident: not implemented, TERN_UNSUPPORTED */
 } tern_weights_mode;
 
+/* Kernels that are part of the application, for systems that forbid loading code: `ternc
+ * --emit=static-library` writes a library with them and a header with this struct filled in. */
+struct TernArgs;
+typedef void (*tern_kernel_function)(const struct TernArgs *arguments, int32_t first, int32_t last);
+typedef struct tern_linked_code {
+  size_t struct_size;
+  const char *target;      /* the variant they are the kernels of, e.g. "x86_64-avx2" */
+  uint8_t code_digest[32]; /* of that variant's image in the artifact they were compiled with */
+  const tern_kernel_function *kernels; /* in the artifact's order; live as long as the model */
+  size_t kernel_count;
+} tern_linked_code;
+
 typedef struct tern_model_options {
   size_t struct_size;
   tern_weights_mode weights;
   uint64_t stream_bytes;
   /* Use this variant (e.g. "x86_64-avx2") instead of the first that the CPU supports. */
   const char *target;
+  /* Run these kernels; the code in the artifact is checked, but not loaded. NULL: load it. An
+   * artifact of another compilation is TERN_INVALID_ARGUMENT: its code has another digest. */
+  const tern_linked_code *linked_code;
 } tern_model_options;
-#define TERN_MODEL_OPTIONS_INIT {sizeof(tern_model_options), TERN_WEIGHTS_AUTO, 0, NULL}
+#define TERN_MODEL_OPTIONS_INIT {sizeof(tern_model_options), TERN_WEIGHTS_AUTO, 0, NULL, NULL}
 
 /* Load an artifact: verify the structure, table and code digests, pick a variant, map code and
  * weights. options may be NULL. The file or memory must not change while the model lives. load_file
@@ -136,6 +151,9 @@ TERN_API void tern_model_destroy(tern_model **model);
 /* Checks what loading checks, every variant's code, and the digest of every weight unit, without
  * mapping anything executable. */
 TERN_API tern_status tern_verify_file(tern_runtime *runtime, const char *path, tern_error *error);
+/* The same for `length` bytes at `offset` of an open file, which stays the caller's. */
+TERN_API tern_status tern_verify_fd(tern_runtime *runtime, int fd, uint64_t offset, uint64_t length,
+                                    tern_error *error);
 
 typedef struct tern_model_info {
   size_t struct_size;

@@ -1,0 +1,100 @@
+"""--weights=auto|map|copy: where the weights of a running program lie, by the kernel's own account."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from conftest import BuildModel, Compile
+from models import ModelSpec
+from programs import BIN, assert_usage_error, run, succeed
+
+HUGE_PAGE = 2 << 20
+HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+@pytest.fixture(scope="module")
+def artifact(build_model: BuildModel, compile_gguf: Compile) -> Path:
+    """About 10 MB of weights."""
+    return compile_gguf(build_model(ModelSpec("wide", hidden=384, feed_forward=1024, vocabulary=3000)).path)
+
+
+@contextmanager
+def running(artifact: Path, mode: str) -> Iterator[int]:
+    """A process that has loaded the model and evaluated something, by its number."""
+    command = [BIN / "tern", "chat", artifact, f"--weights={mode}", "-n", "4", "-t", "0", "--context", "64"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin and process.stdout
+        process.stdin.write(b"a\n")
+        process.stdin.flush()
+        assert process.stdout.read(1), "no answer"
+        try:
+            yield process.pid
+        finally:
+            process.stdin.close()
+            process.stdout.read()
+            process.wait()
+
+
+def mappings(pid: int) -> list[dict[str, int | str]]:
+    """Of /proc/PID/smaps: name and kB by field."""
+    result: list[dict[str, int | str]] = []
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        if header := re.match(r"[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \d+\s*(.*)$", line):
+            result.append({"name": header[1]})
+        elif field := re.match(r"(\w+):\s+(\d+) kB", line):
+            result[-1][field[1]] = int(field[2])
+    return result
+
+
+def weight_bytes(artifact: Path) -> int:
+    return json.loads(succeed("tern", "inspect", artifact, "--json").text)["weight_bytes"]
+
+
+def resident(entries: list[dict[str, int | str]], file: Path) -> int:
+    return 1024 * sum(int(entry["Rss"]) for entry in entries if entry["name"] == str(file))
+
+
+def test_copied_weights_lie_in_huge_pages(artifact: Path) -> None:
+    if not HUGE_PAGES.exists() or "[never]" in HUGE_PAGES.read_text():
+        pytest.skip("this system has no transparent huge pages")
+    size = weight_bytes(artifact)
+    assert size > 4 * HUGE_PAGE
+    with running(artifact, "copy") as pid:
+        entries = mappings(pid)
+    huge = 1024 * max(int(entry["AnonHugePages"]) for entry in entries)
+    assert huge >= size // HUGE_PAGE * HUGE_PAGE
+    with running(artifact, "map") as pid:
+        entries = mappings(pid)
+    assert 1024 * max(int(entry["AnonHugePages"]) for entry in entries) < size // 2
+
+
+def test_mapped_weights_are_the_pages_of_the_file(artifact: Path) -> None:
+    """Nobody writes to them, so the system can share and drop them."""
+    with running(artifact, "map") as pid:
+        entries = mappings(pid)
+    assert resident(entries, artifact) > 0.7 * weight_bytes(artifact)  # rows of the embedding are read as needed
+    for entry in entries:
+        if entry["name"] == str(artifact):
+            assert entry["Anonymous"] == 0
+    with running(artifact, "copy") as pid:
+        private = 1024 * sum(int(entry["Anonymous"]) for entry in mappings(pid))
+    assert private > weight_bytes(artifact)
+
+
+def test_auto_maps_a_file(artifact: Path) -> None:
+    mapped = {}
+    for mode in ("auto", "map", "copy"):
+        options = ["--prompt", 4, "--generate", 1, "--runs", 1, f"--weights={mode}", "--json", "-"]
+        mapped[mode] = json.loads(succeed("tern", "bench", artifact, *options).text)["mapped_weight_bytes"]
+    assert mapped["auto"] == mapped["map"] == weight_bytes(artifact) and mapped["copy"] == 0
+
+
+@pytest.mark.parametrize("mode", ["", "fast", "MAP", "map,copy", "stream", "stream:1G"])
+def test_other_modes_are_wrong_usage(mode: str, artifact: Path) -> None:
+    assert_usage_error(run("tern", "run", artifact, "--tokens", "1", f"--weights={mode}"), "--weights", "map")
