@@ -63,7 +63,7 @@ public:
                  : encoding.codes == CodeKind::BF16 ? bfloat16ToFloat(floatToBfloat16(value))
                                                     : value;
     else
-      encodeGroups(values, importance);
+      encodeAndDecode(values, importance);
     for (size_t i = 0; i < values.size(); ++i) {
       double weight = importance ? importance[i] : 1, difference = double(decoded[i]) - values[i];
       squaredError += weight * difference * difference;
@@ -73,19 +73,22 @@ public:
   double relative() const { return squaredValues > 0 ? squaredError / squaredValues : 0; }
 
 private:
-  void encodeGroups(ArrayRef<float> values, const float *importance) {
-    unsigned group = encoding.groupSize;
-    codes.resize(group);
-    for (size_t k = 0; k < values.size(); k += group) {
-      GroupScale scale = encodeGroup(encoding, GroupFit::Search, values.data() + k, codes.data(),
-                                     importance ? importance + k : nullptr);
-      decodeGroup(encoding, codes.data(), scale, decoded.data() + k);
+  void encodeAndDecode(ArrayRef<float> values, const float *importance) {
+    unsigned outer = encoding.outerSize(), group = encoding.groupSize;
+    codes.resize(outer);
+    scales.resize(outer / group);
+    for (size_t k = 0; k < values.size(); k += outer) {
+      encodeGroups(encoding, GroupFit::Search, values.data() + k, codes.data(), scales.data(),
+                   importance ? importance + k : nullptr);
+      for (size_t i = 0; i < scales.size(); ++i)
+        decodeGroup(encoding, codes.data() + i * group, scales[i], decoded.data() + k + i * group);
     }
   }
 
   EncodingDesc encoding;
   std::vector<float> decoded;
   std::vector<uint8_t> codes;
+  std::vector<GroupScale> scales;
   double squaredError = 0, squaredValues = 0;
 };
 
