@@ -15,7 +15,7 @@ PAGES = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("schema/*.md"), *ROOT.glob("examples/*/*.md")]
 )
 FOLDERS = ("compiler", "targets", "schema", "runtime", "tools", "test", "examples", "docs", "cmake")
-SUBCOMMANDS = ["run", "chat", "logits", "tokenize", "detokenize", "bench", "eval", "inspect", "verify"]
+SUBCOMMANDS = ["run", "chat", "logits", "embed", "tokenize", "detokenize", "bench", "eval", "inspect", "verify"]
 
 
 def page_id(page: Path) -> str:
