@@ -309,12 +309,15 @@ TERN_API const int32_t *tern_slot_tokens(const tern_session *session, uint32_t s
  * from, in a session of any size that has room. The callbacks take or store exactly `size` bytes
  * and return 0. A slot under which a saved one is loaded needs a new tern_generate_begin.
  *
- * A load that fails leaves the slot as it was, or empty:
- *   as it was  TERN_INVALID_ARGUMENT  no saved slot; of another artifact, or of another target of
- * it; load_memory: `size` is not that of the saved slot TERN_UNSUPPORTED       saved by another
- * version of this format TERN_OUT_OF_RANGE      no such slot; more positions than the session's
- * context TERN_IO_ERROR          the callback failed while the header was read empty TERN_IO_ERROR
- * the callback failed later TERN_INVALID_ARGUMENT  damaged: the digest at the end does not match
+ * A load that fails leaves the slot as it was with
+ *   TERN_INVALID_ARGUMENT  no saved slot; of another artifact, or of another target of it;
+ *                          load_memory: `size` is not that of the saved slot
+ *   TERN_UNSUPPORTED       saved by another version of this format
+ *   TERN_OUT_OF_RANGE      no such slot; more positions than the session's context
+ *   TERN_IO_ERROR          the callback failed while the header was read
+ * and empty with
+ *   TERN_IO_ERROR          the callback failed later
+ *   TERN_INVALID_ARGUMENT  damaged: the digest at the end does not match
  * tern_slot_load reads the saved slot and nothing behind it. A save fails with TERN_OUT_OF_RANGE
  * for a slot that does not exist, and with TERN_IO_ERROR if the callback does. */
 typedef int (*tern_save_callback)(void *context, const void *data, size_t size);
