@@ -7,7 +7,7 @@
 // RUN: not tern-opt %s -tern-quantize=policy=ternary 2>&1 | FileCheck %s --check-prefix=GROUP
 // RUN: tern-opt %s -tern-quantize=policy=ternary,w=keep | FileCheck %s --check-prefix=KEEP
 
-// UNKNOWN: error: unknown quantization policy 'int5'; known are keep, f32, f16, int8, int4, int4:gN, int4:gN:min (N = 32, 64, 128, 256), ternary, ternary-b3, quaternary
+// UNKNOWN: error: unknown quantization policy 'int5'; known are keep, int8, int4, int4:gN, int4:gN:min (N = 32, 64, 128, 256), ternary, ternary-b3, quaternary, f32, f16, bf16, q8_0, {{.*}}, q6_k, {{.*}}tq2_0; and for all weights together budget:SIZE and bits:B
 // TWICE: error: two plain quantization policies in 'int8,int4'; write PATTERN=POLICY for all but one
 // RULE: error: unknown quantization policy 'int3'
 // UNUSED: error: quantization pattern 'nothing.*' decides no weight: it matches none, or later patterns match them all; weights are named as in the input file, e.g. 'w'
