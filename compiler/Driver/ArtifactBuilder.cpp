@@ -103,6 +103,8 @@ ArtifactBuilder::ArtifactBuilder(ModuleOp imported, int64_t maxBatch, int64_t ma
   table.vocabulary_size = static_cast<uint32_t>(integerAttribute(imported, "tern.vocabulary_size"));
   table.context_length = static_cast<uint32_t>(integerAttribute(imported, "tern.context_length"));
   table.kv_block_positions = KvType::blockPositions;
+  table.block_table_by_cache = true;
+  table.schema_version = table.minimum_reader = 2;
   func::FuncOp forward = *imported.getOps<func::FuncOp>().begin();
   auto hidden = cast<RankedTensorType>(forward.getFunctionType().getResult(1));
   table.functions.push_back(

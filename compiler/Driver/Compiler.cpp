@@ -45,14 +45,20 @@ struct TargetBuild {
   LinkedImage image;
 };
 
-/// A complete file under its name.
-llvm::Error writeFile(StringRef path, StringRef bytes) {
+/// A file with all its bytes that has no name yet.
+llvm::Expected<std::unique_ptr<OutputFile>> prepareFile(StringRef path, StringRef bytes) {
   auto file = OutputFile::create(path);
   if (!file)
     return file.takeError();
   if (llvm::Error error = (*file)->write(0, llvm::arrayRefFromStringRef(bytes)))
-    return error;
-  return (*file)->commit();
+    return std::move(error);
+  return file;
+}
+
+/// A complete file under its name.
+llvm::Error writeFile(StringRef path, StringRef bytes) {
+  auto file = prepareFile(path, bytes);
+  return file ? (*file)->commit() : file.takeError();
 }
 
 SmallVector<LinkInput> linkInputs(const TargetBuild &build) {
@@ -100,7 +106,8 @@ private:
   llvm::Error writeModule(ModuleOp module);
   llvm::Error writeKernels();
   llvm::Error writeTern();
-  llvm::Error writeLibrary(const ArtifactModel &model);
+  llvm::Error packArtifact(ArtifactModel &model);
+  llvm::Error writeLibrary(ArtifactModel &model);
   PipelineOptions pipelineOptions(const TargetInfo &target) const {
     PipelineOptions result;
     result.target = target.name;
@@ -147,10 +154,15 @@ llvm::Error Compilation::import() {
     return model.takeError();
   imported = std::move(*model);
   notes = imported.notes;
+  std::vector<std::string> outputs = {artifactPath()};
+  if (options.kind == OutputKind::StaticLibrary) {
+    StaticLibraryPaths paths(options.output);
+    outputs.insert(outputs.end(), {paths.library, paths.header});
+  }
   for (const std::string &file : imported.inputFiles)
-    if (llvm::sys::fs::equivalent(file, artifactPath()))
-      return llvm::createStringError(artifactPath() +
-                                     ": is the model itself; name another output file");
+    for (const std::string &output : outputs)
+      if (llvm::sys::fs::equivalent(file, output))
+        return llvm::createStringError(output + ": is the model itself; name another output file");
   return llvm::Error::success();
 }
 
@@ -294,15 +306,36 @@ llvm::Error Compilation::writeKernels() {
   });
 }
 
-llvm::Error Compilation::writeLibrary(const ArtifactModel &model) {
+llvm::Error Compilation::packArtifact(ArtifactModel &model) {
+  auto showPacked = [&](uint64_t done, uint64_t total) { progress.update(done, total); };
+  WriteOptions writeOptions;
+  writeOptions.threads = options.jobs;
+  writeOptions.progress = showPacked;
+  return writeArtifact(model, artifactPath(), writeOptions);
+}
+
+/// No file gets its name before all three can be written; the header names a digest that packing
+/// finds.
+llvm::Error Compilation::writeLibrary(ArtifactModel &model) {
   StaticLibraryPaths paths(options.output);
   auto library = linkLibrary(linkInputs(builds.front()), paths.prefix);
   if (!library)
     return library.takeError();
-  if (llvm::Error error = writeFile(paths.library, library->archive))
+  auto archive = prepareFile(paths.library, library->archive);
+  if (!archive)
+    return archive.takeError();
+  auto header = OutputFile::create(paths.header);
+  if (!header)
+    return header.takeError();
+  if (llvm::Error error = packArtifact(model))
     return error;
-  return writeFile(paths.header,
-                   linkedCodeHeader(paths, *model.table.variants.front(), *library, TERN_PRODUCER));
+  if (llvm::Error error = (*archive)->commit())
+    return error;
+  std::string text =
+      linkedCodeHeader(paths, *model.table.variants.front(), *library, TERN_PRODUCER);
+  if (llvm::Error error = (*header)->write(0, llvm::arrayRefFromStringRef(text)))
+    return error;
+  return (*header)->commit();
 }
 
 llvm::Error Compilation::writeTern() {
@@ -354,15 +387,9 @@ llvm::Error Compilation::writeTern() {
   timer.begin("pack");
   progress.begin("packing weights", "MB", 1e6);
   ArtifactModel model = builder.take(imported.inputFiles);
-  auto showPacked = [&](uint64_t done, uint64_t total) { progress.update(done, total); };
-  WriteOptions writeOptions;
-  writeOptions.threads = options.jobs;
-  writeOptions.progress = showPacked;
-  if (llvm::Error error = writeArtifact(model, artifactPath(), writeOptions))
+  if (llvm::Error error =
+          options.kind == OutputKind::StaticLibrary ? writeLibrary(model) : packArtifact(model))
     return error;
-  if (options.kind == OutputKind::StaticLibrary)
-    if (llvm::Error error = writeLibrary(model))
-      return error;
   progress.clear();
   timer.end();
   return report(model);

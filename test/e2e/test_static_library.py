@@ -141,3 +141,15 @@ def test_what_makes_no_sense_is_refused(built: Path, tmp_path: Path) -> None:
         run("ternc", HOME_ASSISTANT, "--emit=static-library", "-o", tmp_path / "absent" / "model"), "absent"
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.mlir"]
+
+
+@pytest.mark.parametrize("taken", ["model.tern", "model.h", "libmodel.a"])
+def test_a_name_that_is_taken_leaves_all_three_files(taken: str, tmp_path: Path) -> None:
+    names = {"model.tern", "model.h", "libmodel.a"}
+    for name in names - {taken}:
+        (tmp_path / name).write_text("earlier")
+    (tmp_path / taken).mkdir()
+    assert_input_error(run("ternc", HOME_ASSISTANT, "--emit=static-library", "-o", tmp_path / "model"), taken)
+    assert {path.name for path in tmp_path.iterdir()} == names
+    for name in names - {taken}:
+        assert (tmp_path / name).read_text() == "earlier"
