@@ -15,6 +15,7 @@ from programs import BIN, Result, assert_input_error, assert_usage_error, run, s
 EXECUTING = [
     ["run", "--tokens", "1,2,3", "-n", "4"],
     ["logits", "--tokens", "1,2,3", "-o", "logits.npy"],
+    ["embed", "--tokens", "1,2,3", "-o", "hidden.npy"],
     ["bench", "--prompt", "4", "--generate", "2", "--runs", "1"],
     ["eval", "--context", "16", "--text", str(ROOT / "README.md"), "--chunks", "1"],
     ["chat"],

@@ -164,6 +164,10 @@ def test_generation_goes_on_where_a_cache_has_dropped_positions(
         return succeed("tern", "run", artifact, "--tokens", text, *options, *more).text
 
     cache = f"--prompt-cache={tmp_path / 'cache'}"
+    stats = succeed("tern", "run", artifact, "--tokens", ",".join(map(str, tokens)), *options, cache, "--stats")
+    assert "0 of 600 prompt tokens reused" in stats.err
+    stats = succeed("tern", "run", artifact, "--tokens", ",".join(map(str, shared)), *options, cache, "--stats")
+    assert "0 of 140 prompt tokens reused" in stats.err
     assert generate(tokens, cache) == generate(tokens)
     assert generate(shared, cache) == generate(shared)
 

@@ -86,11 +86,11 @@ private:
 };
 
 void writeEmbeddings(const EmbedOptions &options) {
-  const Model model(options.engine.model, options.engine.weights);
+  const Model model(options.engine.model, options.engine.weights, options.engine.requireKey);
   if (model.info().hidden_size == 0)
     throw InputError(model.path(), "the artifact gives no hidden states; compile it again");
   std::vector<std::vector<int32_t>> prompts;
-  if (!options.tokens.empty())
+  if (options.texts.empty())
     prompts.push_back(parseTokens(options.tokens));
   for (const std::string &text : options.texts)
     prompts.push_back(model.tokenize(text, 0));
@@ -98,7 +98,7 @@ void writeEmbeddings(const EmbedOptions &options) {
   size_t rows = 0;
   for (const std::vector<int32_t> &prompt : prompts) {
     if (prompt.empty())
-      throw InputError("-p", "a text without tokens has no embedding");
+      throw InputError("the prompt", "has no tokens, and so no embedding");
     model.requireTokens(prompt);
     if (prompt.size() > context)
       throw InputError(model.path(),

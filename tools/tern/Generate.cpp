@@ -42,6 +42,7 @@ GenerationRecord generate(const Model &model, tern_session *session,
 
   GenerationRecord record;
   record.promptTokens = prompt.size();
+  record.reusedTokens = tern_slot_length(session, 0);
   while (record.finish == TERN_FINISH_NONE) {
     tern_piece piece = TERN_PIECE_INIT;
     const Clock::time_point before = Clock::now();

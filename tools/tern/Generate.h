@@ -13,9 +13,10 @@ namespace tern::cli {
 
 struct GenerationRecord {
   size_t promptTokens = 0;
-  size_t tokens = 0;   ///< generated; an end token counts
-  double promptMs = 0; ///< evaluating the prompt and choosing the first token
-  Samples stepMs;      ///< each further token
+  size_t reusedTokens = 0; ///< of the prompt, those that the slot held already
+  size_t tokens = 0;       ///< generated; an end token counts
+  double promptMs = 0;     ///< evaluating the prompt and choosing the first token
+  Samples stepMs;          ///< each further token
   double stepMsSum = 0;
   Clock::time_point firstToken; ///< when it was known
   tern_finish finish = TERN_FINISH_NONE;

@@ -78,13 +78,6 @@ void PromptCache::load(tern_session *session) {
   loaded.assign(tokens, tokens + tern_slot_length(session, 0));
 }
 
-size_t PromptCache::reusable(const std::vector<int32_t> &prompt) const {
-  const size_t most = std::min(loaded.size(), prompt.size() - 1);
-  return size_t(
-      std::mismatch(loaded.begin(), loaded.begin() + ptrdiff_t(most), prompt.begin()).first -
-      loaded.begin());
-}
-
 void PromptCache::save(tern_session *session, const std::vector<int32_t> &prompt) const {
   if (loaded.size() >= prompt.size() && std::equal(prompt.begin(), prompt.end(), loaded.begin()))
     return;

@@ -16,9 +16,6 @@ public:
   /// Loads the file into slot 0, if there is one. Throws InputError for one that is damaged, or
   /// that is no saved slot of this model.
   void load(tern_session *session);
-  /// Tokens at the beginning of `prompt` that need no evaluation: all that the slot shares with it,
-  /// but never its last one.
-  size_t reusable(const std::vector<int32_t> &prompt) const;
   /// Writes slot 0, which holds `prompt`, unless the file already holds all of it.
   void save(tern_session *session, const std::vector<int32_t> &prompt) const;
 

@@ -132,7 +132,7 @@ void runOne(const Model &model, const RunOptions &options, const std::vector<int
                  "--context-shift\n",
                  context);
   if (options.stats && !options.promptCache.empty())
-    std::fprintf(stderr, "prompt cache  %zu of %zu prompt tokens reused\n", cache.reusable(prompt),
+    std::fprintf(stderr, "prompt cache  %zu of %zu prompt tokens reused\n", record.reusedTokens,
                  prompt.size());
   if (options.stats)
     printStatistics(record);
