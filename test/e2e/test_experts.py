@@ -91,6 +91,7 @@ def with_key(model: Path, path: Path, key: str, value: int, kind: gguf.GGUFValue
     [
         ("expert_used_count", 9, "expected an integer from 1 to 8"),
         ("expert_used_count", 0, "expected an integer from 1 to 8"),
+        ("expert_count", 2000, "expected an integer from 0 to 1024"),
         ("expert_count", 7, "has shape [8, 96], expected [7, 96]"),
         ("expert_gating_func", 2, "is 2, expected 1 (softmax)"),
         ("expert_group_count", 4, "groups of experts, which are not supported"),

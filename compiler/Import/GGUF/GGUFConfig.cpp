@@ -15,6 +15,7 @@ constexpr uint64_t largestSize = INT32_MAX;
 constexpr uint64_t largestLayers = 4096;
 constexpr uint64_t largestHead = 65536;
 constexpr uint64_t largestExperts = 1024;
+constexpr uint64_t largestUsedExperts = 64;
 constexpr const char *longFactors = "rope_factors_long.weight";
 constexpr const char *shortFactors = "rope_factors_short.weight";
 
@@ -258,7 +259,7 @@ void readExperts(Keys &keys, const Architecture &architecture, ModelConfig &conf
                               "architecture");
     return;
   }
-  experts.used = keys.required("expert_used_count", 1, experts.count);
+  experts.used = keys.required("expert_used_count", 1, std::min(experts.count, largestUsedExperts));
   experts.feedForward = keys.optional("expert_feed_forward_length", 0, 0, largestSize);
   experts.sharedFeedForward = keys.optional("expert_shared_feed_forward_length", 0, 0, largestSize);
   if (keys.has("expert_weights_norm"))
