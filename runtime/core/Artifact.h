@@ -15,7 +15,7 @@
 namespace tern::runtime {
 
 /// Highest Artifact.minimum_reader this runtime understands.
-inline constexpr uint32_t readerVersion = 1;
+inline constexpr uint32_t readerVersion = 2;
 /// Every segment begins at a multiple of this.
 inline constexpr uint64_t segmentAlignment = 16384;
 

@@ -66,6 +66,10 @@ static Status verifyFunctions(const fb::Artifact &artifact) {
 }
 
 static Status verifyKvCaches(const fb::Artifact &artifact) {
+  if (sizeOf(artifact.kv_caches()) > maxKvCaches)
+    return Status::error(StatusCode::invalidArtifact,
+                         "%" PRIu32 " KV caches, expected at most %" PRIu32,
+                         sizeOf(artifact.kv_caches()), maxKvCaches);
   for (uint32_t i = 0; i < sizeOf(artifact.kv_caches()); ++i) {
     const fb::KvCache &cache = *artifact.kv_caches()->Get(i);
     const uint64_t elementSize = kvElementSize(cache), scaleSize = kvScaleSize(cache);

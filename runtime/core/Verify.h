@@ -18,6 +18,8 @@ inline constexpr uint32_t maxVocabulary = uint32_t(1) << 24;
 inline constexpr uint32_t maxContext = uint32_t(1) << 30;
 inline constexpr uint32_t maxArguments = 64;
 inline constexpr uint32_t maxOutputs = 16;
+/// A model has one for each layer.
+inline constexpr uint32_t maxKvCaches = 4096;
 /// Positions of one KV block; a constant of the kernels.
 inline constexpr uint32_t blockPositions = 64;
 /// Kernels number cache blocks, and address the elements of a layer's keys or values, in 32 bits

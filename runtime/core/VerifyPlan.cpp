@@ -96,7 +96,7 @@ static Status offerOf(const fb::Artifact &artifact, const fb::Plan &plan, const 
     return {};
   }
   case fb::MemorySpace::block_table:
-    offer.indices = sizeOf(artifact.kv_caches());
+    offer.indices = artifact.block_table_by_cache() ? sizeOf(artifact.kv_caches()) : 1;
     offer.bytes = sizeof(int32_t);
     return {};
   }
@@ -177,8 +177,8 @@ static Status verifyCall(const fb::Artifact &artifact, const fb::Variant &varian
                            " offers %" PRIu64 ", or their memory spaces differ",
                            number, i, kernel.name()->c_str(),
                            atBounds(artifact, *argument.extent()).value(), index, offered);
-    // A table leads to blocks that its own cache has.
-    if (isKvOrTable(buffer.space())) {
+    // A table of one cache leads to blocks that it has.
+    if (isKvOrTable(buffer.space()) && artifact.block_table_by_cache()) {
       ofCache = ofCache ? ofCache : &buffer;
       if (buffer.index() != ofCache->index())
         return Status::error(StatusCode::invalidArtifact,

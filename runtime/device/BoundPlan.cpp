@@ -61,6 +61,12 @@ static void *resolve(const Model &model, const fb::Buffer &buffer, const MemoryS
   return base + buffer.offset();
 }
 
+/// What a run for the hidden states alone must have written.
+static bool isKvOrHidden(const fb::Buffer &buffer) {
+  return buffer.space() == fb::MemorySpace::kv_key || buffer.space() == fb::MemorySpace::kv_value ||
+         (buffer.space() == fb::MemorySpace::output && buffer.index() == 1);
+}
+
 Status BoundPlan::bind(const Model &boundModel, const fb::Plan &plan, const MemorySpaces &spaces,
                        const Allocator &allocator, ThreadPool &workers) {
   model = &boundModel;
@@ -88,14 +94,15 @@ Status BoundPlan::bind(const Model &boundModel, const fb::Plan &plan, const Memo
       step.buffers = next;
       for (uint32_t b = 0; b < sizeOf(call->buffers()); ++b) {
         const fb::Buffer &buffer = *plan.buffers()->Get(call->buffers()->Get(b));
-        const bool isHidden = buffer.space() == fb::MemorySpace::output && buffer.index() == 1;
-        const bool isKv = buffer.space() == fb::MemorySpace::kv_key;
-        if (isHidden || isKv) // a call that reads either is needed no less
+        const fb::Kernel &kernel = *model->variant().kernels()->Get(call->kernel());
+        if (kernel.arguments()->Get(b)->access() != fb::AccessKind::read && isKvOrHidden(buffer))
           hiddenSteps = i + 1;
         *next++ = resolve(*model, buffer, spaces);
       }
     } else if (const fb::CopyCommand *copy = command.op_as_CopyCommand()) {
       step.kind = Kind::copy;
+      if (isKvOrHidden(*plan.buffers()->Get(copy->destination())))
+        hiddenSteps = i + 1;
       step.count = countOf(*copy->bytes());
       step.source = pointerTo(copy->source());
       step.destination = pointerTo(copy->destination());

@@ -3,7 +3,12 @@
 using namespace tern;
 using namespace tern::runtime;
 
-/// Blocks of the ring of a cache with a window. The positions to keep begin and end anywhere in a
+/// Whether a cache may drop positions far behind its window.
+static bool isRing(const fb::Artifact &artifact, const fb::KvCache &cache) {
+  return cache.window() != 0 && artifact.block_table_by_cache();
+}
+
+/// Blocks of the ring of such a cache. The positions to keep begin and end anywhere in a
 /// block.
 static uint64_t ringBlocks(const fb::Artifact &artifact, const fb::KvCache &cache) {
   const uint64_t positions = uint64_t(cache.window()) + artifact.max_batch() + rollbackPositions;
@@ -12,7 +17,7 @@ static uint64_t ringBlocks(const fb::Artifact &artifact, const fb::KvCache &cach
 
 uint32_t BlockTables::blocksPerSlot(const fb::Artifact &artifact, const fb::KvCache &cache,
                                     uint32_t blocksPerSlot) {
-  if (cache.window() == 0 || ringBlocks(artifact, cache) >= blocksPerSlot)
+  if (!isRing(artifact, cache) || ringBlocks(artifact, cache) >= blocksPerSlot)
     return blocksPerSlot;
   return uint32_t(ringBlocks(artifact, cache));
 }
@@ -69,7 +74,7 @@ Status BlockTables::create(const fb::Artifact &artifact, const Allocator &alloca
 
 uint32_t tern::runtime::firstBlockHeld(const fb::Artifact &artifact, const fb::KvCache &cache,
                                        uint32_t written) {
-  if (cache.window() == 0)
+  if (!isRing(artifact, cache))
     return 0;
   const uint64_t used = blocksOf(written), ring = ringBlocks(artifact, cache);
   return uint32_t(used > ring ? used - ring : 0);

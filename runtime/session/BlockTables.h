@@ -13,7 +13,7 @@
 
 namespace tern::runtime {
 
-/// Positions by which a slot can always be rolled back.
+/// Positions by which a slot can always be rolled back from the furthest it has held.
 constexpr uint32_t rollbackPositions = 64;
 
 /// Blocks that hold `positions` positions.

@@ -92,7 +92,8 @@ public:
   /// Fails where canResume() is false.
   Status truncate(uint32_t slot, uint32_t length);
   /// Whether a slot can go on at a position up to its length. Layers with a window have dropped
-  /// what lies far behind: going back by 64 positions is always possible, to 0 too.
+  /// what lies far behind: going back to within 64 of the furthest position that the slot has held
+  /// since it was empty is always possible, to 0 too.
   bool canResume(uint32_t slot, uint32_t position) const {
     return firstResumable(loaded->artifact(), slotStates[slot].written, position) == position;
   }

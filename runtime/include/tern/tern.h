@@ -293,8 +293,9 @@ TERN_API tern_status tern_forward_hidden(tern_session *session, const tern_batch
 /* Number of positions a slot holds; 0 for a slot that does not exist. */
 TERN_API uint32_t tern_slot_length(const tern_session *session, uint32_t slot);
 /* Forgets positions >= length. Layers with a window (tern inspect shows them) drop positions far
- * behind it: in a model that has such layers, going back by more than 64 positions may fail with
- * TERN_OUT_OF_RANGE, here and in tern_forward. Going back to 0 never does. */
+ * behind it: in a model that has such layers, going back by more than 64 from the furthest position
+ * that the slot has held since it was empty may fail with TERN_OUT_OF_RANGE, here and in
+ * tern_forward. Going back to 0 never does. */
 TERN_API tern_status tern_slot_truncate(tern_session *session, uint32_t slot, uint32_t length,
                                         tern_error *error);
 /* Replaces the contents of `destination` by those of `source`. */

@@ -71,7 +71,7 @@ static constexpr auto unsupported = StatusCode::unsupported;
 static constexpr uint64_t huge = UINT64_MAX;
 
 static const Case cases[] = {
-    {"NewerReader", unsupported, "update the runtime", [](auto &t) { t.table.minimum_reader = 2; }},
+    {"NewerReader", unsupported, "update the runtime", [](auto &t) { t.table.minimum_reader = 3; }},
     {"FileSize", invalid, "truncated", [](auto &t) { t.table.file_size = 12345; }},
     {"NoBatch", invalid, "max_batch", [](auto &t) { t.table.max_batch = 0; }},
     {"HugeBatch", invalid, "max_batch", [](auto &t) { t.table.max_batch = 1 << 30; }},
@@ -198,6 +198,7 @@ static const Case cases[] = {
     {"BufferTableIndex", invalid, "index 1", [](auto &t) { buffer(t, "blocks").index = 1; }},
     {"TableOfAnotherCache", invalid, "parts of KV caches 1 and 0",
      [](auto &t) {
+       t.table.block_table_by_cache = true;
        t.table.kv_caches.push_back(std::make_unique<fb::KvCacheT>(*t.table.kv_caches[0]));
        buffer(t, "blocks").index = 1;
      }},
