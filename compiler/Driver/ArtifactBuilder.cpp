@@ -276,7 +276,6 @@ llvm::Error ArtifactBuilder::addVariant(ModuleOp module, const TargetInfo &targe
       argumentRecord->access = accessOf(argument.access);
       argumentRecord->space_hint = spaceOf(argument.component.space);
       argumentRecord->extent = std::make_unique<fb::Extent>(extentOf(argument.component.bytes));
-      argumentRecord->bytes_per_token = argument.bytesPerRow;
       record->arguments.push_back(std::move(argumentRecord));
     }
     variant->kernels.push_back(std::move(record));

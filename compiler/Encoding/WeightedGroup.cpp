@@ -25,20 +25,34 @@ struct CodeSums {
 #define TERN_WIDER_WHERE_POSSIBLE
 #endif
 
+/// The values from `i` on, their weights, and the codes nearest to (value - offset) * inverse.
+struct CodedLanes {
+  Lanes x, weight, code;
+};
+
+__attribute__((always_inline)) inline CodedLanes codedLanes(const WeightedGroup &group, unsigned i,
+                                                            float inverse, float offset, float low,
+                                                            float high) {
+  constexpr float magic = 12582912.0f; // as nearestInteger
+  const Lanes lowest = low - Lanes{}, highest = high - Lanes{};
+  CodedLanes lanes;
+  memcpy(&lanes.x, group.values + i, sizeof lanes.x);
+  memcpy(&lanes.weight, group.weights + i, sizeof lanes.weight);
+  Lanes position = (lanes.x - offset) * inverse;
+  position = position > lowest ? position : lowest;
+  position = position < highest ? position : highest;
+  lanes.code = (position + magic) - magic;
+  return lanes;
+}
+
 // The sums that both least-squares problems need, of codes q = clamp(round((x - offset) *
 // inverse)).
 TERN_WIDER_WHERE_POSSIBLE
 CodeSums codeSums(const WeightedGroup &group, float inverse, float offset, float low, float high) {
-  constexpr float magic = 12582912.0f; // as nearestInteger
-  Lanes sumQ = {}, sumQQ = {}, sumXQ = {}, lowest = low - Lanes{}, highest = high - Lanes{};
+  Lanes sumQ = {}, sumQQ = {}, sumXQ = {};
   for (unsigned i = 0; i < group.size; i += laneCount) {
-    Lanes x, weight;
-    memcpy(&x, group.values + i, sizeof x);
-    memcpy(&weight, group.weights + i, sizeof weight);
-    Lanes position = (x - offset) * inverse;
-    position = position > lowest ? position : lowest;
-    position = position < highest ? position : highest;
-    Lanes code = (position + magic) - magic, weighted = weight * code;
+    auto [x, weight, code] = codedLanes(group, i, inverse, offset, low, high);
+    Lanes weighted = weight * code;
     sumQ += weighted;
     sumQQ += weighted * code;
     sumXQ += weighted * x;
@@ -55,16 +69,10 @@ CodeSums codeSums(const WeightedGroup &group, float inverse, float offset, float
 TERN_WIDER_WHERE_POSSIBLE
 float codeError(const WeightedGroup &group, float inverse, float scale, float offset, float low,
                 float high) {
-  constexpr float magic = 12582912.0f;
-  Lanes sum = {}, lowest = low - Lanes{}, highest = high - Lanes{};
+  Lanes sum = {};
   for (unsigned i = 0; i < group.size; i += laneCount) {
-    Lanes x, weight;
-    memcpy(&x, group.values + i, sizeof x);
-    memcpy(&weight, group.weights + i, sizeof weight);
-    Lanes position = (x - offset) * inverse;
-    position = position > lowest ? position : lowest;
-    position = position < highest ? position : highest;
-    Lanes code = (position + magic) - magic, difference = x - (scale * code + offset);
+    auto [x, weight, code] = codedLanes(group, i, inverse, offset, low, high);
+    Lanes difference = x - (scale * code + offset);
     sum += weight * difference * difference;
   }
   float error = 0;

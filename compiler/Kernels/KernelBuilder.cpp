@@ -322,22 +322,24 @@ llvm::Error KernelBuilder::bindArgument(BlockArgument argument) {
 
 // A kernel with a linear layer has one task per tile of outputs, any other one per row. The rows of
 // experts go where their pairs are.
-void KernelBuilder::defineFloatResult(unsigned number, Value value) {
-  const FloatValue &result = get<FloatValue>(value);
-  int64_t stride = llvm::alignTo(uint64_t(result.size()), rowPadding);
+template <typename Rows> void KernelBuilder::defineRowsResult(unsigned number, Value value) {
+  const Rows &result = get<Rows>(value);
+  int64_t stride = llvm::alignTo(uint64_t(result.type.getShape().back()), rowPadding);
+  int64_t tileCount = stride / int64_t(rowPadding);
   Func out("out" + std::to_string(number));
   if (kernelStages.expertItems.defined()) {
     Halide::RDom r(0, range.block, 0, kernelStages.expertItems, "ofItem");
     Expr itemRow = r.y * range.block + r.x;
-    out(lane, tile, row) = Halide::undef<float>();
-    out(lane, tile, kernelStages.expertPair(itemRow)) = result.at({lane, tile, itemRow});
+    Expr value = result.at({lane, tile, itemRow});
+    out(lane, tile, row) = Halide::undef(value.type());
+    out(lane, tile, kernelStages.expertPair(itemRow)) = value;
     kernelStages.itemRows = r;
   } else {
     out(lane, tile, row) = result.at({lane, tile, row});
   }
   bool byTile = !kernelStages.linear.empty();
   Affine first{0, 0, 0, 1, 0}, taskExtent{0, 0, 0, -1, 1};
-  DimensionBinding tiles = dimension(result.tiles(), rowPadding);
+  DimensionBinding tiles = dimension(tileCount, rowPadding);
   DimensionBinding rows = {fixed(0), rowsBinding(value), fixed(stride)};
   DimensionBinding &tasks = byTile ? tiles : rows;
   tasks.min = first;
@@ -345,22 +347,8 @@ void KernelBuilder::defineFloatResult(unsigned number, Value value) {
   OutputBounds tasksRange{firstTask, taskCount};
   addOutput(out, argumentOf(true, number, 0), {dimension(rowPadding, 1), tiles, rows},
             {{0, int(rowPadding)},
-             byTile ? tasksRange : OutputBounds{0, int(result.tiles())},
+             byTile ? tasksRange : OutputBounds{0, int(tileCount)},
              byTile ? OutputBounds{0, rowsOf(value)} : tasksRange});
-  kernelStages.outputs.push_back({out, int(rowPadding)});
-}
-
-void KernelBuilder::defineIntRowsResult(unsigned number, Value value) {
-  const IntRowsValue &result = get<IntRowsValue>(value);
-  int64_t stride = llvm::alignTo(uint64_t(result.type.getShape().back()), rowPadding);
-  Func out("out" + std::to_string(number));
-  out(lane, tile, row) = result.at({lane, tile, row});
-  int64_t tiles = stride / int64_t(rowPadding);
-  addOutput(out, argumentOf(true, number, 0),
-            {dimension(rowPadding, 1),
-             dimension(tiles, rowPadding),
-             {Affine{0, 0, 0, 1, 0}, Affine{0, 0, 0, -1, 1}, fixed(stride)}},
-            {{0, int(rowPadding)}, {0, int(tiles)}, {firstTask, taskCount}});
   kernelStages.outputs.push_back({out, int(rowPadding)});
 }
 
@@ -409,14 +397,14 @@ llvm::Error KernelBuilder::defineResult(unsigned number, Value value) {
     return llvm::Error::success();
   }
   if (std::holds_alternative<IntRowsValue>(result)) {
-    defineIntRowsResult(number, value);
+    defineRowsResult<IntRowsValue>(number, value);
     return llvm::Error::success();
   }
   if (!std::holds_alternative<FloatValue>(result) || get<FloatValue>(value).parts() != 1)
     return llvm::createStringError(
         "result " + llvm::Twine(number) +
         " cannot cross a kernel boundary: expected rows of f32 or i32, or #tern.act");
-  defineFloatResult(number, value);
+  defineRowsResult<FloatValue>(number, value);
   return llvm::Error::success();
 }
 

@@ -176,8 +176,8 @@ private:
   void bindExpertRows(mlir::BlockArgument argument, ExpertRowsAttr experts);
   void bindIntRows(mlir::BlockArgument argument);
   llvm::Error defineResult(unsigned number, mlir::Value value);
-  void defineFloatResult(unsigned number, mlir::Value value);
-  void defineIntRowsResult(unsigned number, mlir::Value value);
+  /// Rows: FloatValue or IntRowsValue.
+  template <typename Rows> void defineRowsResult(unsigned number, mlir::Value value);
   void defineActivationResult(unsigned number, mlir::Value value);
   Halide::Expr symbolParam(DimSymbol symbol);
 

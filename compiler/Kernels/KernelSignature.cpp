@@ -172,18 +172,6 @@ Extent operationsOf(KernelOp kernel) {
   return total;
 }
 
-/// KernelArgument::bytesPerRow of a weight of `bytes` bytes.
-uint64_t bytesPerRow(Value weight, uint64_t bytes) {
-  for (Operation *user : weight.getUsers()) {
-    if (auto embed = dyn_cast<EmbedOp>(user); embed && embed.getTable() == weight)
-      return bytes / cast<RankedTensorType>(weight.getType()).getDimSize(0);
-    if (auto linear = dyn_cast<LinearOp>(user))
-      if (ExpertRowsAttr experts = linear.getExpertRows(); experts && linear.getWeight() == weight)
-        return bytes / experts.getExperts() * experts.getUsed();
-  }
-  return 0;
-}
-
 /// `stores`: the kernel yields its cache operand after writing to it.
 void addArguments(KernelSignature &signature, Value value, bool isResult, unsigned number,
                   bool stores) {
@@ -196,11 +184,8 @@ void addArguments(KernelSignature &signature, Value value, bool isResult, unsign
     if (stores && (component.space == Space::KvKey || component.space == Space::KvValue))
       access = Access::ReadWrite;
     std::string name = component.suffix.empty() ? base : base + "." + component.suffix.str();
-    uint64_t ofRow = component.space == Space::Tensor && !isResult
-                         ? bytesPerRow(value, component.bytes.constant)
-                         : 0;
     signature.arguments.push_back(
-        {std::move(name), access, component, isResult, number, unsigned(index), ofRow});
+        {std::move(name), access, component, isResult, number, unsigned(index)});
   }
 }
 

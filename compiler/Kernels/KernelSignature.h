@@ -87,8 +87,6 @@ struct KernelArgument {
   bool isResult;  ///< of a result, else of an operand
   unsigned value; ///< operand or result number
   unsigned index; ///< component number within the value
-  /// Of a weight, the bytes that one row of a call reads: rows of an embedding, experts in use.
-  uint64_t bytesPerRow = 0; ///< 0: all of them
 };
 
 struct KernelSignature {

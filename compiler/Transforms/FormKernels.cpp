@@ -36,17 +36,12 @@ Operation *producerThroughViews(Value value) {
   return op;
 }
 
-/// Whether every use of `producer`, seen through views, is by `consumer`.
-bool onlyFeeds(Operation *producer, Operation *consumer) {
+/// Whether every use of `producer`, seen through views, is by `consumer`, or with `mayLeave`
+/// returns the value.
+bool onlyFeeds(Operation *producer, Operation *consumer, bool mayLeave = false) {
   return llvm::all_of(producer->getUsers(), [&](Operation *user) {
-    return user == consumer || (isView(user) && onlyFeeds(user, consumer));
-  });
-}
-
-/// Whether every use is by `consumer` or returns the value.
-bool onlyFeedsOrLeaves(Operation *producer, Operation *consumer) {
-  return llvm::all_of(producer->getUsers(), [&](Operation *user) {
-    return user == consumer || user->hasTrait<OpTrait::IsTerminator>();
+    return user == consumer || (mayLeave && user->hasTrait<OpTrait::IsTerminator>()) ||
+           (isView(user) && onlyFeeds(user, consumer, mayLeave));
   });
 }
 
@@ -132,7 +127,7 @@ private:
     if (isNorm(op) || isa<EncodeOp>(op)) {
       Operation *producer = op->getOperand(0).getDefiningOp();
       bool prologue = isNorm(op) ? isa_and_present<GatherOp>(producer) : isNorm(producer);
-      if (prologue && onlyFeedsOrLeaves(producer, op))
+      if (prologue && onlyFeeds(producer, op, /*mayLeave=*/true))
         return clusterOf.lookup(producer);
     }
     if (isa<MapOp>(op))

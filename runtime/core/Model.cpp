@@ -186,14 +186,14 @@ void Model::measure() {
     const fb::CallCommand *call = forward->commands()->Get(c)->op_as_CallCommand();
     if (!call || !call->buffers())
       continue;
-    const fb::Kernel &kernel = *chosen->kernels()->Get(call->kernel());
-    for (uint32_t b = 0; b < sizeOf(call->buffers()); ++b) {
-      const fb::KernelArgument &argument = *kernel.arguments()->Get(b);
-      if (forward->buffers()->Get(call->buffers()->Get(b))->space() != fb::MemorySpace::tensor)
-        continue;
-      const uint64_t all = evaluate(*argument.extent(), 1, 1).value();
-      measured.weightBytesPerToken += argument.bytes_per_token() ? argument.bytes_per_token() : all;
+    if (const fb::Extent *read = chosen->kernels()->Get(call->kernel())->weight_bytes()) {
+      measured.weightBytesPerToken += evaluate(*read, 1, 1).value();
+      continue;
     }
+    for (uint32_t index : *call->buffers())
+      if (const fb::Buffer &buffer = *forward->buffers()->Get(index);
+          buffer.space() == fb::MemorySpace::tensor)
+        measured.weightBytesPerToken += evaluate(*buffer.extent(), 1, 1).value();
   }
 }
 

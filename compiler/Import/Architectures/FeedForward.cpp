@@ -42,12 +42,7 @@ Value GraphBuilder::expertLinear(Value x, const Twine &name, uint64_t rowCount, 
                                  bool paired) {
   std::string key = (name + ".weight").str();
   uint64_t columns = cast<RankedTensorType>(x.getType()).getDimSize(1), count = model.experts.count;
-  const SourceTensor *tensor = require(key, {count, rowCount, columns});
-  auto encoding =
-      EncodingAttr::get(builder.getContext(), tensor ? tensor->encoding : EncodingDesc());
-  auto type = RankedTensorType::get({int64_t(count * rowCount), int64_t(columns)},
-                                    builder.getF32Type(), encoding);
-  Value weight = param(key, type, sourceOf(tensor, count * rowCount, std::nullopt));
+  Value weight = matrixOf(key, require(key, {count, rowCount, columns}), count * rowCount, columns);
   return LinearOp::create(builder, location, rows(rowCount), x, weight, Value(), expertRows,
                           paired);
 }
@@ -61,11 +56,7 @@ Value GraphBuilder::sharedExpert(Value x, const std::string &prefix, uint64_t in
   if (!has(name))
     return shared;
   // A matrix of one row, stored as a vector.
-  const SourceTensor *tensor = require(name, {model.hidden});
-  auto type = RankedTensorType::get(
-      {1, int64_t(model.hidden)}, builder.getF32Type(),
-      EncodingAttr::get(builder.getContext(), tensor ? tensor->encoding : EncodingDesc()));
-  Value weight = param(name, type, sourceOf(tensor, 1, std::nullopt));
+  Value weight = matrixOf(name, require(name, {model.hidden}), 1, model.hidden);
   Value share = LinearOp::create(builder, location, rows(1), x, weight, Value());
   return map({shared, share}, [](OpBuilder &inner, Location at, ValueRange args) -> Value {
     Scalars scalars(inner, at);

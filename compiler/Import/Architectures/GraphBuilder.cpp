@@ -102,11 +102,16 @@ Value GraphBuilder::matrix(const Twine &name, uint64_t rowCount, uint64_t column
   std::string key = name.str();
   const SourceTensor *tensor = within ? require(within->tensor, {within->total, columns})
                                       : require(key, {rowCount, columns});
+  return matrixOf(key, tensor, rowCount, columns, within);
+}
+
+Value GraphBuilder::matrixOf(StringRef name, const SourceTensor *tensor, uint64_t rowCount,
+                             uint64_t columns, const std::optional<Rows> &within) {
   auto encoding =
       EncodingAttr::get(builder.getContext(), tensor ? tensor->encoding : EncodingDesc());
   auto type =
       RankedTensorType::get({int64_t(rowCount), int64_t(columns)}, builder.getF32Type(), encoding);
-  return param(key, type, sourceOf(tensor, rowCount, within));
+  return param(name, type, sourceOf(tensor, rowCount, within));
 }
 
 Value GraphBuilder::vector(const Twine &name, ArrayRef<uint64_t> shape,

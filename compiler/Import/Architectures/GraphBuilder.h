@@ -125,6 +125,10 @@ private:
   mlir::Value sharedExpert(mlir::Value x, const std::string &prefix, uint64_t inner);
   mlir::Value matrix(const llvm::Twine &name, uint64_t rows, uint64_t columns,
                      const std::optional<Rows> &within = {});
+  /// The matrix [rows, columns] that `tensor` (null: already reported) holds, all of it or the rows
+  /// `within`.
+  mlir::Value matrixOf(llvm::StringRef name, const SourceTensor *tensor, uint64_t rows,
+                       uint64_t columns, const std::optional<Rows> &within = {});
   mlir::Value vector(const llvm::Twine &name, llvm::ArrayRef<uint64_t> shape,
                      const std::optional<Rows> &within = {});
   /// Declares the weight once and gives its value.

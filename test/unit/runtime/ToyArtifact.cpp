@@ -132,7 +132,7 @@ static void addPlan(ToyArtifact &toy) {
   fetch->op.Set(fb::FetchCommandT());
   toy.plan().commands.push_back(std::move(fetch));
   addCall(toy, "toy_embed", extent(0, 1), {{"tokens", read}, {"table", read}, {"embedded", write}});
-  toy.variant().kernels.back()->arguments[1]->bytes_per_token = rowBytes;
+  toy.variant().kernels.back()->weight_bytes = extent(0, rowBytes);
   // Through a copy, so that every kind of command is run.
   auto copy = std::make_unique<fb::CommandT>();
   fb::CopyCommandT operation;
