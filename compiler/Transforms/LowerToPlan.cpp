@@ -42,6 +42,16 @@ StringRef spelling(Space space) {
   llvm_unreachable("every space has a spelling");
 }
 
+/// Whether which bytes of a weight a kernel reads shows only when it runs: the rows of some tokens,
+/// the experts of some rows.
+bool isReadInPart(BlockArgument weight) {
+  return llvm::all_of(weight.getUsers(), [&](Operation *user) {
+    if (auto linear = dyn_cast<LinearOp>(user))
+      return linear.getWeight() == weight && linear.getExpertRows();
+    return isa<EmbedOp>(user);
+  });
+}
+
 class PlanBuilder {
 public:
   PlanBuilder(ModuleOp module, const TargetInfo &target) : symbols(module), target(target) {}
@@ -66,7 +76,7 @@ public:
     for (Operation &op : function.getBody().front().without_terminator())
       if (failed(lower(op)))
         return failure();
-    placeFetches(program);
+    placeFetches();
     function.erase();
     return success();
   }
@@ -78,6 +88,8 @@ private:
   DenseMap<Value, SmallVector<Value, 3>> buffers; ///< component buffers of each graph value
   DenseMap<Value, unsigned> outputs;
   llvm::StringMap<KernelSignature> signatures;
+  /// First and last call that reads a weight unit throughout.
+  llvm::MapVector<StringAttr, std::pair<Operation *, Operation *>> unitUses;
   unsigned bufferCount = 0;
 
   plan::ExtentAttr extentAttr(const Extent &extent) {
@@ -167,25 +179,20 @@ private:
       buffers[result].push_back(buffer);
       arguments.push_back(buffer);
     }
-    plan::CallOp::create(builder, launch.getLoc(), launch.getKernelAttr(), arguments,
-                         builder.getStringAttr(access));
+    Operation *call = plan::CallOp::create(builder, launch.getLoc(), launch.getKernelAttr(),
+                                           arguments, builder.getStringAttr(access));
+    for (auto [input, operand] : zip_equal(launch.getInputs(), kernel.getBody().getArguments()))
+      if (auto param = input.getDefiningOp<ParamOp>(); param && !isReadInPart(operand)) {
+        StringAttr unit = builder.getStringAttr(unitOf(param.getWeight()));
+        unitUses.try_emplace(unit, call, call).first->second.second = call;
+      }
     return success();
   }
 
-  /// Fetch before a unit's first use, release after its last.
-  void placeFetches(plan::ProgramOp program) {
-    llvm::MapVector<StringAttr, std::pair<Operation *, Operation *>> uses;
-    for (auto call : program.getBody().getOps<plan::CallOp>())
-      for (Value operand : call.getBuffers())
-        if (auto symbol = operand.getDefiningOp<plan::BufferOp>().getSymbol();
-            symbol && operand.getDefiningOp<plan::BufferOp>().getSpace() == "tensor") {
-          std::string unit = unitOf(*symbol);
-          if (isOfExperts(unit))
-            continue;
-          auto &range = uses.try_emplace(builder.getStringAttr(unit), call, call).first->second;
-          range.second = call;
-        }
-    for (auto &[unit, range] : uses) {
+  /// Fetch before a unit's first use, release after its last. Uses that show only when the kernel
+  /// runs which bytes they need are left out: nobody should wait for all of them.
+  void placeFetches() {
+    for (auto &[unit, range] : unitUses) {
       builder.setInsertionPoint(range.first);
       plan::FetchOp::create(builder, builder.getUnknownLoc(), unit);
       builder.setInsertionPointAfter(range.second);

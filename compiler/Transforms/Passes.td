@@ -59,7 +59,8 @@ def TernLowerToPlan : Pass<"tern-lower-to-plan", "::mlir::ModuleOp"> {
   let summary = "Turn functions of launches into plan programs";
   let description = [{
     Each value becomes its component buffers (compiler/Kernels/KernelSignature.h), each launch a `plan.call`;
-    `plan.fetch` and `plan.release` mark the first and last use of each weight unit.
+    `plan.fetch` and `plan.release` mark the first and last use of each weight unit, those aside of which
+    a kernel only looks up rows or experts.
   }];
   let options = [
     Option<"target", "target", "std::string", "\"x86_64-avx2\"", "target name">,

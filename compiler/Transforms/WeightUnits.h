@@ -16,9 +16,5 @@ inline std::string unitOf(llvm::StringRef weight) {
   return weight.contains("_exps.") ? layer + ".experts" : layer;
 }
 
-/// Whether a unit holds experts: which of its bytes are needed shows only when they are used, so
-/// that it is never fetched as a whole.
-inline bool isOfExperts(llvm::StringRef unit) { return unit.ends_with(".experts"); }
-
 } // namespace tern
 #endif

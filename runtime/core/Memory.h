@@ -78,6 +78,9 @@ public:
     return {};
   }
 
+  /// Forgets the elements from `size` on; their memory stays.
+  void shrink(size_t size) { count = size < count ? size : count; }
+
   T *data() const { return reinterpret_cast<T *>(block.data()); }
   size_t size() const { return count; }
   size_t bytes() const { return block.size(); }

@@ -14,6 +14,9 @@
 using namespace tern;
 using namespace tern::runtime;
 
+/// Small enough to be hashed out of a CPU's cache.
+static constexpr uint64_t readPiece = uint64_t(1) << 18;
+
 void Log::info(const char *format, ...) const {
   if (!write)
     return;
@@ -130,9 +133,6 @@ Status Model::markUsedUnits(Array<uint8_t> &used) const {
 
 Status Model::loadWeights(WeightsMode mode) {
   const uint32_t units = sizeOf(table->units());
-  if (mode == WeightsMode::stream)
-    return Status::error(StatusCode::unsupported,
-                         "weights mode 'stream' is not implemented yet; use auto, map or copy");
   if (mode == WeightsMode::map && !source.inPlace())
     return Status::error(
         StatusCode::invalidArgument,
@@ -153,7 +153,7 @@ Status Model::loadWeights(WeightsMode mode) {
     if (copy) {
       copiedBytes = (copiedBytes + segment.size()).alignedTo(blockAlignment);
       measured.copiedWeightBytes += segment.size();
-    } else {
+    } else if (source.inPlace()) {
       unitData[i] = source.inPlace() + segment.offset();
       measured.mappedWeightBytes += segment.size();
     }
@@ -172,6 +172,31 @@ Status Model::loadWeights(WeightsMode mode) {
     unitData[i] = destination;
     destination += (segment.size() + blockAlignment - 1) & ~uint64_t(blockAlignment - 1);
   }
+  return {};
+}
+
+Status Model::prepareStream(uint64_t budget) {
+  const fb::Plan *forward = plan("forward");
+  if (!forward)
+    return Status::error(StatusCode::unsupported,
+                         "weights mode 'stream' is for language models; use auto, map or copy");
+  TERN_RETURN_IF_ERROR(
+      layout.compute(*table, *forward, source.inPlace() != nullptr, budget, memory));
+  TERN_RETURN_IF_ERROR(source.keepDescriptor());
+  streams = true;
+  measured.mappedWeightBytes = 0;
+  uint64_t streamed = 0;
+  for (uint32_t i = 0; i < layout.unitCount(); ++i) {
+    const StreamLayout::Unit &unit = layout.unit(i);
+    const uint64_t size = table->units()->Get(i)->segment()->size();
+    if (unit.usedInPlace && unit.place != StreamLayout::Place::kept)
+      measured.mappedWeightBytes += size;
+    if (unit.place == StreamLayout::Place::streamed)
+      streamed += size;
+  }
+  logger.info("weights: %" PRIu64 " bytes kept in a session, %" PRIu64
+              " pass through %u buffers of %" PRIu64,
+              layout.keptBytes(), streamed, StreamLayout::buffers, layout.bufferBytes());
   return {};
 }
 
@@ -208,7 +233,10 @@ Status Model::load(Source source, const ModelOptions &options, const Allocator &
       result.chooseVariant(options.linked.kernels ? options.linked.target : options.target));
   TERN_RETURN_IF_ERROR(result.loadCode(options.linked));
   TERN_RETURN_IF_ERROR(result.loadWeights(options.weights));
-  result.source.closeDescriptor();
+  if (options.weights == WeightsMode::stream)
+    TERN_RETURN_IF_ERROR(result.prepareStream(options.streamBytes));
+  else
+    result.source.closeDescriptor();
   result.measure();
   log.info("variant %s, %" PRIu64 " bytes of weights mapped, %" PRIu64 " copied",
            result.chosen->target()->c_str(), result.measured.mappedWeightBytes,
@@ -252,14 +280,18 @@ void Model::prefetchUnit(uint32_t index) const {
   (void)madvise(reinterpret_cast<void *>(begin), end - begin, MADV_WILLNEED);
 }
 
-static Status verifyUnitDigest(const Source &source, const fb::WeightUnit &unit, Block &buffer) {
+/// Reads a unit piece by piece and compares it with its digest. `keep`: the pieces follow each
+/// other in `destination`; else each replaces the one before.
+static Status readChecked(const Source &source, const fb::WeightUnit &unit, uint8_t *destination,
+                          bool keep) {
   Sha256 hash;
   const fb::Segment &segment = *unit.segment();
   for (uint64_t done = 0; done < segment.size();) {
     const uint64_t rest = segment.size() - done;
-    const uint64_t count = rest < buffer.size() ? rest : buffer.size();
-    TERN_RETURN_IF_ERROR(source.read(segment.offset() + done, buffer.data(), count));
-    hash.update(buffer.data(), count);
+    const uint64_t count = rest < readPiece ? rest : readPiece;
+    uint8_t *piece = destination + (keep ? done : 0);
+    TERN_RETURN_IF_ERROR(source.read(segment.offset() + done, piece, count));
+    hash.update(piece, count);
     done += count;
   }
   uint8_t digest[Sha256::digestSize];
@@ -269,6 +301,10 @@ static Status verifyUnitDigest(const Source &source, const fb::WeightUnit &unit,
                          "weight unit '%.64s' does not match its digest; the file is damaged",
                          unit.name()->c_str());
   return {};
+}
+
+Status Model::readUnit(uint32_t index, uint8_t *destination) const {
+  return readChecked(source, *table->units()->Get(index), destination, true);
 }
 
 Status tern::runtime::verifyArtifact(const Source &source, const Allocator &allocator,
@@ -283,8 +319,9 @@ Status tern::runtime::verifyArtifact(const Source &source, const Allocator &allo
     TERN_RETURN_IF_ERROR(verifyVariant(table, *variant, code));
   }
   Block buffer;
-  TERN_RETURN_IF_ERROR(buffer.allocate(allocator, uint64_t(1) << 18, "reading weights"));
+  TERN_RETURN_IF_ERROR(buffer.allocate(allocator, readPiece, "reading weights"));
   for (uint32_t i = 0; i < sizeOf(table->units()); ++i)
-    TERN_RETURN_IF_ERROR(verifyUnitDigest(source, *table->units()->Get(i), buffer));
+    TERN_RETURN_IF_ERROR(
+        readChecked(source, *table->units()->Get(i), buffer.data(), /*keep=*/false));
   return {};
 }

@@ -9,6 +9,7 @@
 #include "runtime/core/KernelABI.h"
 #include "runtime/core/Memory.h"
 #include "runtime/core/Source.h"
+#include "runtime/core/StreamLayout.h"
 
 namespace tern::runtime {
 
@@ -25,6 +26,7 @@ struct LinkedCode {
 
 struct ModelOptions {
   WeightsMode weights = WeightsMode::automatic;
+  uint64_t streamBytes = 0;     ///< of weights in the memory of a session, with WeightsMode::stream
   const char *target = nullptr; ///< variant to use whatever the order; null: the first that runs
   LinkedCode linked;            ///< kernels to run instead of the variant's image, if any
 };
@@ -53,15 +55,22 @@ public:
   const Log &log() const { return logger; }
 
   TernKernelFunction kernel(uint32_t index) const;
-  /// Bytes of a tensor that a plan of the chosen variant uses.
+  /// Bytes of a tensor that a plan of the chosen variant uses. With a stream layout only those of
+  /// units that are used in place.
   const uint8_t *tensorData(uint32_t index) const;
+  /// The bytes of a unit that a plan of the chosen variant uses, or null if they are not in place.
+  const uint8_t *unitInPlace(uint32_t index) const { return unitData[index]; }
+  /// Where sessions have the weights of `forward`; null unless they are streamed.
+  const StreamLayout *streamLayout() const { return streams ? &layout : nullptr; }
+  /// Reads a unit and compares it with its digest.
+  Status readUnit(uint32_t index, uint8_t *destination) const;
   /// Asks the system to bring a mapped unit into memory, unless it seems to be there.
   void prefetchUnit(uint32_t index) const;
 
   struct Figures {
     uint64_t weightBytes = 0;         ///< all units
     uint64_t mappedWeightBytes = 0;   ///< of the used units, in place
-    uint64_t copiedWeightBytes = 0;   ///< of the used units, in private memory
+    uint64_t copiedWeightBytes = 0;   ///< of the used units, in private memory of the model
     uint64_t weightBytesPerToken = 0; ///< read by `forward` for one token
     uint64_t kvBytesPerToken = 0;
   };
@@ -72,6 +81,7 @@ private:
   Status chooseVariant(const char *target);
   Status loadCode(const LinkedCode &linked);
   Status loadWeights(WeightsMode mode);
+  Status prepareStream(uint64_t budget);
   Status markUsedUnits(Array<uint8_t> &used) const;
   void measure();
 
@@ -83,7 +93,9 @@ private:
   Image image;
   const TernKernelFunction *linkedKernels = nullptr; ///< instead of the image
   Block copiedWeights;
-  Array<const uint8_t *> unitData; ///< null for units no plan of the variant uses
+  StreamLayout layout;
+  bool streams = false;
+  Array<const uint8_t *> unitData; ///< null for units that no plan of the variant uses
   Figures measured;
 };
 

@@ -36,6 +36,18 @@ void Source::closeDescriptor() {
   state.callback = nullptr;
 }
 
+Status Source::keepDescriptor() {
+  if (state.descriptor < 0 || state.ownsDescriptor)
+    return {};
+  const int copy = fcntl(state.descriptor, F_DUPFD_CLOEXEC, 0);
+  if (copy < 0)
+    return Status::error(StatusCode::ioError, "descriptor %d: cannot duplicate it: %s",
+                         state.descriptor, strerror(errno));
+  state.descriptor = copy;
+  state.ownsDescriptor = true;
+  return {};
+}
+
 Status Source::openFile(const char *path, Source &result) {
   const int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0)

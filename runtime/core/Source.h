@@ -39,11 +39,13 @@ public:
   /// True if inPlace() is a mapping whose pages the system can fetch and drop.
   bool isFileMapping() const { return state.mapping != nullptr; }
 
-  /// Copies [offset, offset + count), which must lie within size().
+  /// Copies [offset, offset + count), which must lie within size(). Any number of threads may read.
   Status read(uint64_t offset, void *destination, uint64_t count) const;
 
   /// Ends all use of the descriptor or callback; what is in place stays.
   void closeDescriptor();
+  /// Keeps a descriptor that is the caller's readable after the caller has closed it.
+  Status keepDescriptor();
 
 private:
   struct State {

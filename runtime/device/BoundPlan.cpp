@@ -33,14 +33,24 @@ uint64_t BoundPlan::tableBytes(const fb::Plan &plan) {
   return sizeOf(plan.commands()) * sizeof(Step) + countPointers(plan) * sizeof(void *);
 }
 
-static void *resolve(const Model &model, const fb::Buffer &buffer, const MemorySpaces &spaces) {
+static const uint8_t *tensorData(const Model &model, uint32_t index, const MemorySpaces &spaces,
+                                 uint32_t command) {
+  if (!spaces.weights)
+    return model.tensorData(index);
+  const fb::Tensor &tensor = *model.artifact().tensors()->Get(index);
+  return spaces.weights->unitData(tensor.unit(), command) + tensor.offset();
+}
+
+/// `command`: number of the one that uses the buffer.
+static void *resolve(const Model &model, const fb::Buffer &buffer, const MemorySpaces &spaces,
+                     uint32_t command) {
   uint8_t *base = nullptr;
   switch (buffer.space()) {
   case fb::MemorySpace::arena:
     base = spaces.arena;
     break;
   case fb::MemorySpace::tensor: // never written: core/Verify
-    base = const_cast<uint8_t *>(model.tensorData(buffer.index()));
+    base = const_cast<uint8_t *>(tensorData(model, buffer.index(), spaces, command));
     break;
   case fb::MemorySpace::input:
     base = spaces.inputs[buffer.index()];
@@ -71,6 +81,7 @@ Status BoundPlan::bind(const Model &boundModel, const fb::Plan &plan, const Memo
                        const Allocator &allocator, ThreadPool &workers) {
   model = &boundModel;
   pool = &workers;
+  stream = spaces.weights;
   TERN_RETURN_IF_ERROR(steps.allocate(allocator, sizeOf(plan.commands()), "the plan"));
   TERN_RETURN_IF_ERROR(pointers.allocate(allocator, countPointers(plan), "the plan's pointers"));
   scratchStride = scratchStrideOf(*model).value();
@@ -82,7 +93,7 @@ Status BoundPlan::bind(const Model &boundModel, const fb::Plan &plan, const Memo
     const fb::Command &command = *plan.commands()->Get(i);
     Step &step = steps[i];
     const auto pointerTo = [&](uint32_t buffer) {
-      return resolve(*model, *plan.buffers()->Get(buffer), spaces);
+      return resolve(*model, *plan.buffers()->Get(buffer), spaces, i);
     };
     const auto countOf = [](const fb::Extent &extent) {
       return Count{extent.constant(), extent.per_token(), extent.per_wanted()};
@@ -97,7 +108,7 @@ Status BoundPlan::bind(const Model &boundModel, const fb::Plan &plan, const Memo
         const fb::Kernel &kernel = *model->variant().kernels()->Get(call->kernel());
         if (kernel.arguments()->Get(b)->access() != fb::AccessKind::read && isKvOrHidden(buffer))
           hiddenSteps = i + 1;
-        *next++ = resolve(*model, buffer, spaces);
+        *next++ = resolve(*model, buffer, spaces, i);
       }
     } else if (const fb::CopyCommand *copy = command.op_as_CopyCommand()) {
       step.kind = Kind::copy;
@@ -111,6 +122,7 @@ Status BoundPlan::bind(const Model &boundModel, const fb::Plan &plan, const Memo
       step.unit = fetch->unit();
     } else {
       step.kind = Kind::release;
+      step.unit = command.op_as_ReleaseCommand()->unit();
     }
   }
   return {};
@@ -145,13 +157,13 @@ void BoundPlan::runObservedRange(void *context, uint32_t worker, int32_t first, 
 
 /// Two copies of the loop, so that nothing is asked or timed where nobody watches.
 template <bool observed>
-bool BoundPlan::runCommands(const int32_t *integers, const std::atomic<bool> *cancel,
-                            bool hiddenOnly) {
+Status BoundPlan::runCommands(const int32_t *integers, const std::atomic<bool> *cancel,
+                              bool hiddenOnly) {
   const size_t count = hiddenOnly ? hiddenSteps : steps.size();
   for (uint32_t i = 0; i < count; ++i) {
     const Step &step = steps[i];
     if (cancel && cancel->load(std::memory_order_relaxed))
-      return false;
+      return Status::error(StatusCode::cancelled, "cancelled");
     const uint64_t begin = observed ? now() : 0;
     switch (step.kind) {
     case Kind::call: {
@@ -164,21 +176,29 @@ bool BoundPlan::runCommands(const int32_t *integers, const std::atomic<bool> *ca
         memmove(step.destination, step.source, bytes);
       break;
     case Kind::fetch:
-      if (!fetched)
+      if (stream)
+        TERN_RETURN_IF_ERROR(stream->fetch(step.unit));
+      else if (!fetched)
         model->prefetchUnit(step.unit);
       break;
-    case Kind::release: // weights are mapped or copied whole: nothing to give back
+    case Kind::release: // weights in place stay
+      if (stream)
+        stream->release(step.unit);
       break;
     }
-    if (observed && (step.kind == Kind::call || step.kind == Kind::copy))
+    if (observed && (step.kind == Kind::call || step.kind == Kind::copy ||
+                     (stream && step.kind == Kind::fetch)))
       observer->ranCommand(observer->context, i, begin, now());
   }
   fetched |= !hiddenOnly;
-  return true;
+  return {};
 }
 
-bool BoundPlan::run(const int32_t integers[TERN_INT_COUNT], const std::atomic<bool> *cancel,
-                    bool hiddenOnly) {
-  return observer ? runCommands<true>(integers, cancel, hiddenOnly)
-                  : runCommands<false>(integers, cancel, hiddenOnly);
+Status BoundPlan::run(const int32_t integers[TERN_INT_COUNT], const std::atomic<bool> *cancel,
+                      bool hiddenOnly) {
+  const Status status = observer ? runCommands<true>(integers, cancel, hiddenOnly)
+                                 : runCommands<false>(integers, cancel, hiddenOnly);
+  if (stream)
+    stream->finish();
+  return status;
 }

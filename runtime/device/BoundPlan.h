@@ -7,6 +7,7 @@
 
 #include "runtime/core/Model.h"
 #include "runtime/device/ThreadPool.h"
+#include "runtime/device/WeightStream.h"
 
 #include <atomic>
 
@@ -20,13 +21,15 @@ struct MemorySpaces {
   uint8_t *const *kvKeys = nullptr;      ///< by KV cache
   uint8_t *const *kvValues = nullptr;    ///< by KV cache
   uint8_t *const *blockTables = nullptr; ///< by KV cache
+  WeightStream *weights = nullptr;       ///< null: the model's own
 };
 
 /// Watches a plan run, for profiles. Commands are numbered as in Plan.commands, times are
 /// nanoseconds of CLOCK_MONOTONIC.
 struct PlanObserver {
   void *context = nullptr;
-  /// After each call and copy, on the thread that runs the plan.
+  /// After each call and copy, and each fetch of streamed weights, on the thread that runs the
+  /// plan.
   void (*ranCommand)(void *context, uint32_t command, uint64_t begin, uint64_t end) = nullptr;
   /// After each range of a call's tasks, on the thread that ran it; one at a time for a worker.
   void (*ranTasks)(void *context, uint32_t command, uint32_t worker, uint64_t begin,
@@ -42,10 +45,11 @@ public:
 
   /// Runs all commands for integers[TERN_INT_TOKENS] rows, integers[TERN_INT_WANTED] of them
   /// wanted. The counts are within the artifact's bounds. `cancel` is looked at between commands
-  /// and may be null; returns false if it ended the run early. With `hiddenOnly` the commands end
-  /// behind the last that writes a KV cache or output 1.
-  bool run(const int32_t integers[TERN_INT_COUNT], const std::atomic<bool> *cancel,
-           bool hiddenOnly = false);
+  /// and may be null; StatusCode::cancelled if it ended the run early. With `hiddenOnly` the
+  /// commands end behind the last that writes a KV cache or output 1. Fails only where weights are
+  /// streamed and cannot be read.
+  Status run(const int32_t integers[TERN_INT_COUNT], const std::atomic<bool> *cancel,
+             bool hiddenOnly = false);
 
   /// From now on run() tells `observer` what it does, which costs it some clock readings; null ends
   /// that. Both functions are set; it outlives the runs it watches.
@@ -87,16 +91,17 @@ private:
   static void runRange(void *call, uint32_t worker, int32_t first, int32_t last);
   static void runObservedRange(void *call, uint32_t worker, int32_t first, int32_t last);
   template <bool observed>
-  bool runCommands(const int32_t *integers, const std::atomic<bool> *cancel, bool hiddenOnly);
+  Status runCommands(const int32_t *integers, const std::atomic<bool> *cancel, bool hiddenOnly);
 
   const Model *model = nullptr;
   ThreadPool *pool = nullptr;
+  WeightStream *stream = nullptr; ///< null: weights are in place
   const PlanObserver *observer = nullptr;
   Array<Step> steps;
   Array<void *> pointers;
   Block scratch;
   uint64_t scratchStride = 0;
-  bool fetched = false;   ///< fetch commands are hints: given once
+  bool fetched = false;   ///< fetch commands of weights in place are hints: given once
   size_t hiddenSteps = 0; ///< what a run for output 1 alone takes
 };
 

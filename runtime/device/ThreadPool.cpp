@@ -1,7 +1,8 @@
 // Each worker has its own sequence word, so a loop wakes only the workers it has tasks for.
 #include "runtime/device/ThreadPool.h"
 
-#include <csignal>
+#include "runtime/device/Thread.h"
+
 #include <cstring>
 #include <ctime>
 #include <sched.h>
@@ -14,9 +15,6 @@
 
 using namespace tern;
 using namespace tern::runtime;
-
-/// Kernels have small frames; the thread itself needs little more.
-static constexpr size_t workerStackSize = size_t(512) << 10;
 
 static void relaxCpu() {
 #if defined(__x86_64__)
@@ -97,24 +95,15 @@ Status ThreadPool::start(const Allocator &allocator, uint32_t workers) {
   TERN_RETURN_IF_ERROR(workerMemory.allocate(allocator, bytes(workers), "worker threads"));
   others = reinterpret_cast<Worker *>(workerMemory.data());
 
-  // Signals are the application's business: its own threads get them.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  pthread_attr_t attributes;
-  pthread_attr_init(&attributes);
-  pthread_attr_setstacksize(&attributes, workerStackSize);
   int code = 0;
   pending.store(workers - 1);
   for (uint32_t i = 0; i + 1 < workers && !code; ++i) {
     Worker *worker = new (&others[i]) Worker();
     worker->pool = this;
     worker->number = i + 1;
-    code = pthread_create(&worker->thread, &attributes, threadMain, worker);
+    code = startThread(&worker->thread, threadMain, worker);
     startedThreads += code == 0;
   }
-  pthread_attr_destroy(&attributes);
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (!code) { // what a thread's start costs and allocates belongs to here, not to the first loop
     for (uint32_t left = pending.load(); left != 0;)
       left = pending.waitWhile(left, spinNanoseconds);

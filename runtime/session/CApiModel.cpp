@@ -149,6 +149,10 @@ static Status loadModel(tern_runtime *runtime, Source source, const tern_model_o
                          weights);
   ModelOptions modelOptions;
   modelOptions.weights = WeightsMode(weights);
+  modelOptions.streamBytes = settings.stream_bytes;
+  if (settings.stream_bytes && weights != TERN_WEIGHTS_STREAM)
+    return Status::error(StatusCode::invalidArgument,
+                         "stream_bytes is given, but the weights mode is not TERN_WEIGHTS_STREAM");
   modelOptions.target = settings.target;
   tern_linked_code linked = {};
   if (settings.linked_code) {

@@ -42,6 +42,7 @@ tern_status tern_session_estimate(const tern_model *model, const tern_session_op
   value.kv_bytes = sizes.kvBytes;
   value.arena_bytes = sizes.arenaBytes;
   value.scratch_bytes = sizes.scratchBytes;
+  value.weight_bytes = sizes.weightBytes;
   const fb::Artifact &artifact = model->model.artifact();
   const CheckedSize sampling =
       CheckedSize(settings.slots) * (sizeof(tern_generation) + Generation::bytes(sizes.context)) +
@@ -49,8 +50,8 @@ tern_status tern_session_estimate(const tern_model *model, const tern_session_op
       GenerationBatch::bytes(artifact.max_batch());
   const CheckedSize other = CheckedSize(sizeof(tern_session)) + sizes.inputBytes +
                             sizes.outputBytes + sizes.tableBytes + model->model.imageBytes();
-  const CheckedSize total =
-      CheckedSize(value.kv_bytes) + value.arena_bytes + value.scratch_bytes + sampling + other;
+  const CheckedSize total = CheckedSize(value.kv_bytes) + value.arena_bytes + value.scratch_bytes +
+                            value.weight_bytes + sampling + other;
   if (!total.isValid())
     return report(Status::error(StatusCode::outOfMemory,
                                 "%" PRIu32 " slots of %" PRIu32 " positions are too many",

@@ -98,6 +98,7 @@ Status SessionSizes::compute(const Model &model, const SessionOptions &options,
   sizes.scratchBytes = BoundPlan::scratchBytes(model, options.threads);
   sizes.inputBytes = input.value();
   sizes.outputBytes = output.value();
+  sizes.weightBytes = WeightStream::bytes(model);
   sizes.tableBytes = tables.value();
   for (uint32_t i = 0; i < sizeOf(plan->buffers()); ++i) {
     const fb::Buffer &buffer = *plan->buffers()->Get(i);
@@ -168,6 +169,10 @@ Status Session::create(const Model &model, const SessionOptions &options) {
   spaces.kvKeys = kvKeys.data();
   spaces.kvValues = kvValues.data();
   spaces.blockTables = blockTables.data();
+  if (model.streamLayout()) {
+    TERN_RETURN_IF_ERROR(weights.create(model, memory));
+    spaces.weights = &weights;
+  }
   TERN_RETURN_IF_ERROR(plan.bind(model, *model.plan("forward"), spaces, memory, pool));
   model.log().info("session: %" PRIu32 " slots of %" PRIu32 " positions, %" PRIu32
                    " threads, KV %" PRIu64 " bytes, arena %" PRIu64 " bytes",
@@ -261,8 +266,7 @@ Status Session::forward(const Batch &batch, WantedRows *result, const std::atomi
   integers[TERN_INT_TOKENS] = int32_t(batch.rows);
   integers[TERN_INT_WANTED] = int32_t(wanted);
   integers[TERN_INT_BLOCKS_PER_SLOT] = int32_t(sizes.blockTableStride);
-  if (!plan.run(integers, cancel, output == Output::hidden))
-    return Status::error(StatusCode::cancelled, "cancelled");
+  TERN_RETURN_IF_ERROR(plan.run(integers, cancel, output == Output::hidden));
   for (uint32_t row = 0; row < batch.rows; ++row) {
     Slot &slot = slotStates[size_t(rowInput(fb::InputKind::slots, row))];
     slot.length = slot.next;

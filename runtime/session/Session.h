@@ -51,7 +51,8 @@ struct SessionSizes {
   uint64_t scratchBytes = 0;
   uint64_t inputBytes = 0;
   uint64_t outputBytes = 0;
-  uint64_t tableBytes = 0; ///< bound plan, block table, slots with their history, workers
+  uint64_t weightBytes = 0; ///< where weights are streamed: those in memory at a time
+  uint64_t tableBytes = 0;  ///< bound plan, block table, slots with their history, workers
   size_t logitsStride = 0, hiddenStride = 0; ///< in floats; 0: there is no such output
 
   /// Fails if the options do not suit the model or the sizes overflow.
@@ -85,7 +86,8 @@ public:
   /// Evaluates a batch. The contract is checked in full before anything is written. With `cancel`
   /// set during the call it returns StatusCode::cancelled, and the slots concerned are truncated to
   /// where their rows began.
-  /// Hidden states are the final norm's result, computed without the logits.
+  /// Hidden states are the final norm's result, computed without the logits. Where weights are
+  /// streamed, failing to read them has the same effect on the slots as cancelling.
   Status forward(const Batch &batch, WantedRows *result, const std::atomic<bool> *cancel = nullptr,
                  Output output = Output::logits);
 
@@ -149,6 +151,7 @@ private:
   MemorySpaces spaces;
   uint64_t callNumber = 0;
   ThreadPool pool;
+  WeightStream weights; ///< if the model streams them
   BoundPlan plan;
 };
 

@@ -63,7 +63,7 @@ def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
         "--frequency-penalty=nan", "--presence-penalty=101", "--repeat-last-n=-2", "--logprobs=21", "--logprobs=-1", "--logit-bias=5", "--logit-bias=+1",
         "--logit-bias=5+", "--logit-bias=5+x", "--logit-bias=5+-1", "--logit-bias=5+inf", "--logit-bias=5+nan",
         "--logit-bias=-5+1", "--logit-bias=5+1e7",
-        "-n=-1", "-n=1e3", "--seed=-1", "--seed=x", "--weights=fast", "--weights=stream:1G",
+        "-n=-1", "-n=1e3", "--seed=-1", "--seed=x", "--weights=fast", "--weights=stream",
     ],
 )  # fmt: skip
 def test_option_values_out_of_range_exit_with_2(option: str) -> None:
@@ -75,10 +75,6 @@ def test_option_values_out_of_range_exit_with_2(option: str) -> None:
 def test_malformed_token_lists_exit_with_2(ids: str) -> None:
     assert_usage_error(run("tern", "run", "m.tern", "--tokens", ids), "--tokens")
     assert_usage_error(run("tern", "logits", "m.tern", "-o", "x.npy", "--tokens", ids), "--tokens")
-
-
-def test_streaming_weights_are_refused_with_a_reason() -> None:
-    assert_usage_error(run("tern", "run", "m.tern", "-p", "a", "--weights=stream:1G"), "not implemented", "map")
 
 
 READERS = [

@@ -73,6 +73,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     useText(model, "Hello, w\xc3\xb6rld \xff 123", 20);
     tern_model_destroy(&model);
   }
+  tern_model_options streamed = TERN_MODEL_OPTIONS_INIT;
+  streamed.weights = TERN_WEIGHTS_STREAM;
+  streamed.stream_bytes = size / 2;
+  if (tern_model_load_memory(runtime, memory, size, &streamed, &model, &error) == TERN_OK) {
+    tern_memory_estimate estimate = TERN_MEMORY_ESTIMATE_INIT;
+    (void)tern_session_estimate(model, nullptr, &estimate, &error);
+    tern_model_destroy(&model);
+  }
   tern_runtime_destroy(&runtime);
   return 0;
 }

@@ -102,7 +102,7 @@ double firstOutputMs(std::vector<std::string> arguments, const std::string &mode
 std::vector<std::string> startCommand(const BenchOptions &options, uint32_t context) {
   std::vector<std::string> command = {"tern", "run", "--tokens", "0", "-n", "1", "-t", "0"};
   command.push_back("--context=" + std::to_string(context));
-  command.push_back(std::string("--weights=") + weightsName(options.engine.weights));
+  command.push_back("--weights=" + weightsText(options.engine.weights));
   if (options.engine.threads)
     command.push_back("--threads=" + std::to_string(options.engine.threads));
   if (!options.engine.requireKey.empty())
@@ -219,6 +219,9 @@ void printTable(const Json &json) {
 }
 
 void bench(const BenchOptions &options) {
+  if (options.kernels && options.engine.weights.mode == TERN_WEIGHTS_STREAM)
+    throw CLI::ValidationError("--kernels", "measures kernels on weights that lie in memory; use "
+                                            "it with --weights=map or copy");
   const Model model(options.engine.model, options.engine.weights, options.engine.requireKey);
   const uint32_t context = model.contextFor(options.engine.context);
   if (uint64_t(options.prompt) + options.generate > context)

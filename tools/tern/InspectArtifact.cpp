@@ -116,7 +116,7 @@ Json encodingsJson(const fb::Artifact &artifact) {
 
 /// What a session takes on this machine; `programBytes` is this process without a model.
 Json memoryJson(const EngineOptions &options, uint64_t programBytes) {
-  const Model model(options.model, TERN_WEIGHTS_MAP, /*requireKey=*/"");
+  const Model model(options.model, {TERN_WEIGHTS_MAP}, /*requireKey=*/"");
   const tern_model_info &info = model.info();
   const tern_memory_estimate estimate = model.estimate(options.context, options.threads);
   return {{"target", info.target},

@@ -84,13 +84,14 @@ void requireSigned(tern_runtime *runtime, const FileDescriptor &file, const std:
   check(tern_verify_fd(runtime, file.get(), 0, file.size(), &error), error, path);
 }
 
-Model::Model(std::string path, tern_weights_mode weights, const std::string &requireKey)
+Model::Model(std::string path, const WeightsChoice &weights, const std::string &requireKey)
     : name(std::move(path)), runtime(createRuntime()) {
   const FileDescriptor file(name); // one for all: another file may take the name in between
   if (!requireKey.empty())
     requireSigned(runtime.get(), file, name, requireKey);
   tern_model_options options = TERN_MODEL_OPTIONS_INIT;
-  options.weights = weights;
+  options.weights = weights.mode;
+  options.stream_bytes = weights.streamBytes;
   tern_error error = TERN_ERROR_INIT;
   tern_model *loaded = nullptr;
   check(tern_model_load_fd(runtime.get(), file.get(), 0, file.size(), &options, &loaded, &error),

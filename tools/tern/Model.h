@@ -57,7 +57,7 @@ public:
   static constexpr uint32_t defaultContext = 4096;
 
   /// `requireKey`: as EngineOptions.
-  Model(std::string path, tern_weights_mode weights, const std::string &requireKey);
+  Model(std::string path, const WeightsChoice &weights, const std::string &requireKey);
 
   const std::string &path() const { return name; }
   tern_model *handle() const { return model.get(); }

@@ -46,14 +46,47 @@ tern_logit_bias parseLogitBias(const std::string &text) {
                                                  "1e6; write 15043+1 or 15043-inf");
 }
 
-tern_weights_mode parseWeights(const std::string &text) {
+const char *weightsName(tern_weights_mode mode) {
+  switch (mode) {
+  case TERN_WEIGHTS_MAP:
+    return "map";
+  case TERN_WEIGHTS_COPY:
+    return "copy";
+  case TERN_WEIGHTS_STREAM:
+    return "stream";
+  default:
+    return "auto";
+  }
+}
+
+/// "600M" and the like in powers of 1000, as ternc's budget:SIZE; 0 if it is no size.
+uint64_t parseSize(std::string_view text) {
+  constexpr double largest = 1e15;
+  double scale = 1;
+  for (const auto &[letter, power] : {std::pair('K', 1e3), {'M', 1e6}, {'G', 1e9}})
+    if (text.ends_with(letter))
+      scale = power;
+  if (scale != 1)
+    text.remove_suffix(1);
+  double value = 0;
+  const char *end = text.data() + text.size();
+  const auto [last, error] = std::from_chars(text.data(), end, value, std::chars_format::fixed);
+  const double bytes = value * scale;
+  return error == std::errc() && last == end && bytes >= 1 && bytes <= largest ? uint64_t(bytes)
+                                                                               : 0;
+}
+
+WeightsChoice parseWeights(const std::string &text) {
   for (const tern_weights_mode mode : {TERN_WEIGHTS_AUTO, TERN_WEIGHTS_MAP, TERN_WEIGHTS_COPY})
     if (text == weightsName(mode))
-      return mode;
-  if (text.rfind("stream", 0) == 0)
-    throw CLI::ValidationError("--weights",
-                               "streaming weights is not implemented; use auto, map or copy");
-  throw CLI::ValidationError("--weights", "'" + text + "' is not auto, map or copy");
+      return {mode, 0};
+  constexpr std::string_view stream = "stream:";
+  if (text.starts_with(stream))
+    if (const uint64_t bytes = parseSize(std::string_view(text).substr(stream.size())))
+      return {TERN_WEIGHTS_STREAM, bytes};
+  throw CLI::ValidationError("--weights", "'" + text +
+                                              "' is not auto, map, copy or stream:SIZE; write a "
+                                              "size as 600M or 1.5G (K, M, G: powers of 1000)");
 }
 
 void addPenaltyOptions(CLI::App &command, SamplingOptions &options) {
@@ -159,17 +192,10 @@ GenerateOptions::GenerateOptions(const SamplingOptions &sampling)
   value.top_logprobs = sampling.logprobs.value_or(0);
 }
 
-const char *weightsName(tern_weights_mode mode) {
-  switch (mode) {
-  case TERN_WEIGHTS_MAP:
-    return "map";
-  case TERN_WEIGHTS_COPY:
-    return "copy";
-  case TERN_WEIGHTS_STREAM:
-    return "stream";
-  default:
-    return "auto";
-  }
+std::string weightsText(const WeightsChoice &weights) {
+  const std::string size =
+      weights.mode == TERN_WEIGHTS_STREAM ? ":" + std::to_string(weights.streamBytes) : "";
+  return weightsName(weights.mode) + size;
 }
 
 CLI::Validator requireName() {
@@ -201,13 +227,14 @@ void addContextOption(CLI::App &command, uint32_t &context) {
       ->check(CLI::Range(1u, maxContext).description(""));
 }
 
-void addWeightsOption(CLI::App &command, tern_weights_mode &weights) {
+void addWeightsOption(CLI::App &command, WeightsChoice &weights) {
   command
       .add_option_function<std::string>(
           "--weights", [&weights](const std::string &text) { weights = parseWeights(text); },
           "auto (default): the runtime chooses; map: used where the file is mapped; copy: read "
-          "into 2 MB pages")
-      ->type_name("auto|map|copy");
+          "into 2 MB pages; stream:SIZE: at most SIZE bytes of them in memory (600M, 1.5G), the "
+          "rest read again in every step")
+      ->type_name("auto|map|copy|stream:SIZE");
 }
 
 void addRequireKeyOption(CLI::App &command, std::string &key) {

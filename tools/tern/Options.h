@@ -15,12 +15,18 @@ namespace tern::cli {
 /// Most positions any option asks for; the model's own limit is checked when it is open.
 inline constexpr uint32_t maxContext = uint32_t(1) << 30;
 
+/// Where weights lie while a model runs.
+struct WeightsChoice {
+  tern_weights_mode mode = TERN_WEIGHTS_AUTO;
+  uint64_t streamBytes = 0; ///< of TERN_WEIGHTS_STREAM
+};
+
 /// The model file and how it is executed.
 struct EngineOptions {
   std::string model;
   uint32_t threads = 0; ///< 0: the CPUs this process may run on
   uint32_t context = 0; ///< 0: the smaller of the model's length and 4096
-  tern_weights_mode weights = TERN_WEIGHTS_AUTO;
+  WeightsChoice weights;
   std::string requireKey; ///< public key file that must fit the model's signature; empty: none
 };
 
@@ -69,7 +75,7 @@ CLI::Validator requireName();
 void addModelArgument(CLI::App &command, std::string &model);
 void addThreadsOption(CLI::App &command, uint32_t &threads);
 void addContextOption(CLI::App &command, uint32_t &context);
-void addWeightsOption(CLI::App &command, tern_weights_mode &weights);
+void addWeightsOption(CLI::App &command, WeightsChoice &weights);
 void addRequireKeyOption(CLI::App &command, std::string &key);
 /// All five of the above.
 void addEngineOptions(CLI::App &command, EngineOptions &options);
@@ -77,8 +83,8 @@ void addSamplingOptions(CLI::App &command, SamplingOptions &options, uint32_t de
 
 /// "1,2,3" as token ids; throws CLI::ValidationError. Empty text gives no tokens.
 std::vector<int32_t> parseTokens(const std::string &text);
-/// The option's spelling of a mode.
-const char *weightsName(tern_weights_mode mode);
+/// The option's spelling of a choice.
+std::string weightsText(const WeightsChoice &weights);
 
 } // namespace tern::cli
 

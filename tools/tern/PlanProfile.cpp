@@ -86,6 +86,9 @@ PlanProfile::PlanProfile(const Model &model) : model(model) {
     const fb::FetchCommand *fetch = command.op_as_FetchCommand();
     if (fetch && unitsWithMatrices.contains(fetch->unit()))
       layer = artifact.units()->Get(fetch->unit())->name()->str();
+    if (fetch && model.handle()->model.streamLayout())
+      list.push_back({i, PlanCall::fetch, layer,
+                      "wait for " + artifact.units()->Get(fetch->unit())->name()->str()});
     if (command.op_as_CopyCommand())
       list.push_back({i, PlanCall::copy, layer, "copy"});
     const fb::CallCommand *call = command.op_as_CallCommand();

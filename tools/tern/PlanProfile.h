@@ -10,9 +10,9 @@
 
 namespace tern::cli {
 
-/// A kernel's call, or a copy.
+/// A kernel's call, a copy, or the wait for weights that are streamed.
 struct PlanCall {
-  static constexpr int32_t copy = -1;
+  static constexpr int32_t copy = -1, fetch = -2;
   uint32_t command = 0;    ///< its number in the plan
   int32_t kernel = copy;   ///< number in the variant
   std::string layer;       ///< weight unit: "blk.0", "output"

@@ -32,7 +32,7 @@ void writeTokens(const std::vector<int32_t> &tokens) {
 }
 
 void tokenize(const TokenizeOptions &options) {
-  const Model model(options.model, TERN_WEIGHTS_MAP, /*requireKey=*/"");
+  const Model model(options.model, {TERN_WEIGHTS_MAP}, /*requireKey=*/"");
   uint32_t flags = 0;
   if (options.noBos)
     flags |= TERN_TOKENIZE_NO_BOS;
@@ -68,7 +68,7 @@ std::vector<int32_t> parseIds(std::string_view text) {
 }
 
 void detokenize(const std::string &path) {
-  const Model model(path, TERN_WEIGHTS_MAP, /*requireKey=*/"");
+  const Model model(path, {TERN_WEIGHTS_MAP}, /*requireKey=*/"");
   const std::vector<int32_t> tokens = parseIds(readStandardInput());
   model.requireTokens(tokens);
   writeStandardOutput(model.detokenize(tokens));

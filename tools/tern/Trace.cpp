@@ -104,7 +104,7 @@ void writeTrace(const std::string &path, const Model &model, const EngineOptions
         formatText("\"layer\": %s, \"command\": %u", quoted(call.layer).c_str(), work.command));
   };
   for (const TimedWork &work : recorder.commands())
-    if (callOf.at(work.command)->kernel == PlanCall::copy)
+    if (callOf.at(work.command)->kernel < 0)
       write(0, work);
   for (uint32_t worker = 0; worker < recorder.workers(); ++worker)
     for (const TimedWork &work : recorder.tasks(worker))

@@ -95,9 +95,15 @@ typedef struct tern_model tern_model;
 
 typedef enum tern_weights_mode {
   TERN_WEIGHTS_AUTO = 0,
-  TERN_WEIGHTS_MAP = 1,   /* used in place from the file mapping or the caller's memory */
-  TERN_WEIGHTS_COPY = 2,  /* read into private memory backed by 2 MB pages where possible */
-  TERN_WEIGHTS_STREAM = 3 /* at most stream_bytes resident: not implemented, TERN_UNSUPPORTED */
+  TERN_WEIGHTS_MAP = 1,  /* used in place from the file mapping or the caller's memory */
+  TERN_WEIGHTS_COPY = 2, /* read into private memory backed by 2 MB pages where possible */
+  /* Each session has at most stream_bytes of them in memory: what does not fit is read and compared
+   * with its digest in every call, by a thread of the session, while other weights are used. The
+   * rows of an embedding, and experts, are used where the file is mapped, as with MAP, or count as
+   * always needed where it is not. TERN_OUT_OF_MEMORY says the least that would do. A call that
+   * cannot read its weights fails with TERN_IO_ERROR, or TERN_INVALID_ARTIFACT for damage, and
+   * truncates its slots to where its rows began. */
+  TERN_WEIGHTS_STREAM = 3
 } tern_weights_mode;
 
 /* Kernels that are part of the application, for systems that forbid loading code: `ternc
@@ -115,7 +121,7 @@ typedef struct tern_linked_code {
 typedef struct tern_model_options {
   size_t struct_size;
   tern_weights_mode weights;
-  uint64_t stream_bytes;
+  uint64_t stream_bytes; /* of TERN_WEIGHTS_STREAM; 0 with other modes */
   /* Use this variant (e.g. "x86_64-avx2") instead of the first that the CPU supports. */
   const char *target;
   /* Run these kernels; the code in the artifact is checked, but not loaded. NULL: load it. An
@@ -130,7 +136,8 @@ typedef struct tern_model_options {
  * model; it is used in place where it is aligned to 64 bytes, else (AUTO) copied. load_fd `length`
  * bytes at `offset` of an open file; the descriptor may be closed afterwards. load_callback
  * read(context, offset, size, destination) stores exactly `size` bytes and returns 0; called only
- * during the load; weights are always copied. */
+ * during the load, and weights are copied; with TERN_WEIGHTS_STREAM while the model lives, by a
+ * thread of each session. */
 /* Errors begin with the last 80 bytes of the path. */
 TERN_API tern_status tern_model_load_file(tern_runtime *runtime, const char *path,
                                           const tern_model_options *options, tern_model **model,
@@ -239,8 +246,9 @@ typedef struct tern_memory_estimate {
   uint64_t sampling_bytes; /* sampling, and the generations of all slots */
   uint64_t other_bytes;    /* logits, pointer tables, code, history */
   uint64_t total_bytes;
+  uint64_t weight_bytes; /* with TERN_WEIGHTS_STREAM; 0 with other modes */
 } tern_memory_estimate;
-#define TERN_MEMORY_ESTIMATE_INIT {sizeof(tern_memory_estimate), 0, 0, 0, 0, 0, 0}
+#define TERN_MEMORY_ESTIMATE_INIT {sizeof(tern_memory_estimate), 0, 0, 0, 0, 0, 0, 0}
 TERN_API tern_status tern_session_estimate(const tern_model *model,
                                            const tern_session_options *options,
                                            tern_memory_estimate *estimate, tern_error *error);

@@ -56,3 +56,49 @@ func.func @forward(%x: tensor<?x64xf32> {tern.dim = "T"}, %p: tensor<?xi32> {ter
   %d = tern.launch @kv_store_0(%c, %k, %p) : (!kv, tensor<?x64xf32>, tensor<?xi32>) -> !kv
   return %y : tensor<?x48xf32>
 }
+
+// -----
+
+// Rows of an embedding show only when they are looked up, so nobody waits for the whole table: a
+// tied one is fetched for the output head, one that is only looked up never.
+!act = tensor<?x64xf32, #tern.act<group = 32, sums = 64>>
+!table = tensor<48x64xf32, #tern.enc<int8, group = 32, scale = f16, layout = "rows32">>
+tern.weight @token_embd.weight : !table from #tern.file<index = 0, offset = 0, size = 3264, format = "q8_0">
+tern.weight @position_embd.weight : tensor<32x64xf32> from #tern.file<index = 0, offset = 0, size = 8192, format = "f32">
+
+tern.kernel @embed_0(%t: !table, %ids: tensor<?xi32> {tern.dim = "T"}) -> tensor<?x64xf32> {
+  %x = tern.embed %t, %ids : !table, tensor<?xi32> -> tensor<?x64xf32>
+  tern.yield %x : tensor<?x64xf32>
+}
+tern.kernel @embed_1(%t: tensor<32x64xf32>, %ids: tensor<?xi32> {tern.dim = "T"}) -> tensor<?x64xf32> {
+  %x = tern.embed %t, %ids : tensor<32x64xf32>, tensor<?xi32> -> tensor<?x64xf32>
+  tern.yield %x : tensor<?x64xf32>
+}
+tern.kernel @encode_0(%x: tensor<?x64xf32> {tern.dim = "T"}) -> !act {
+  %q = tern.encode %x : tensor<?x64xf32> -> !act
+  tern.yield %q : !act
+}
+tern.kernel @linear_0(%x: !act {tern.dim = "T"}, %w: !table) -> tensor<?x48xf32> {
+  %y = tern.linear %x, %w : !act, !table -> tensor<?x48xf32>
+  tern.yield %y : tensor<?x48xf32>
+}
+
+// CHECK-LABEL: plan.program @forward
+// CHECK-NOT: plan.fetch
+// CHECK: plan.call @embed_0
+// CHECK-NOT: plan.fetch
+// CHECK: plan.call @embed_1
+// CHECK-NOT: plan.fetch
+// CHECK: plan.call @encode_0
+// CHECK: plan.fetch "token_embd.weight"
+// CHECK-NEXT: plan.call @linear_0
+// CHECK-NEXT: plan.release "token_embd.weight"
+func.func @forward(%ids: tensor<?xi32> {tern.dim = "T"}) -> (tensor<?x48xf32>, tensor<?x64xf32>) {
+  %t = tern.param @token_embd.weight : !table
+  %p = tern.param @position_embd.weight : tensor<32x64xf32>
+  %x = tern.launch @embed_0(%t, %ids) : (!table, tensor<?xi32>) -> tensor<?x64xf32>
+  %z = tern.launch @embed_1(%p, %ids) : (tensor<32x64xf32>, tensor<?xi32>) -> tensor<?x64xf32>
+  %q = tern.launch @encode_0(%x) : (tensor<?x64xf32>) -> !act
+  %y = tern.launch @linear_0(%q, %t) : (!act, !table) -> tensor<?x48xf32>
+  return %y, %z : tensor<?x48xf32>, tensor<?x64xf32>
+}

@@ -367,9 +367,4 @@ TEST(Artifact, LoadsFromEverySource) {
       fclose(stream);
     }
   }
-  ModelOptions stream;
-  stream.weights = WeightsMode::stream;
-  const Status status = load(file, stream);
-  EXPECT_EQ(status.code(), StatusCode::unsupported);
-  EXPECT_NE(std::string(status.message()).find("not implemented yet"), std::string::npos);
 }
