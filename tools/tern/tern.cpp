@@ -37,11 +37,12 @@ void printError(std::string message) {
 }
 
 /// Where standard streams are closed, the next file to be opened would take their place, and be
-/// read, or written into, as if it were one. Reading this output and writing this input fail.
+/// read, or written into, as if it were one. Reading this input and writing this output fail;
+/// messages go nowhere.
 void occupyClosedStreams() {
   for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
     if (fcntl(stream, F_GETFD) < 0)
-      (void)open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+      (void)open("/dev/null", stream == STDOUT_FILENO ? O_RDONLY : O_WRONLY);
 }
 
 int runProgram(int argc, char **argv) {
