@@ -2,6 +2,8 @@
 #include "compiler/Artifact/OutputFile.h"
 
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/Process.h"
 #include "llvm/Support/Signals.h"
 #include <cerrno>
 #include <system_error>
@@ -16,11 +18,30 @@ Expected<std::unique_ptr<OutputFile>> OutputFile::create(StringRef path) {
   sys::fs::file_status status;
   if (!sys::fs::status(path, status) && status.type() != sys::fs::file_type::regular_file)
     return createStringError(path + ": exists and is not a regular file; name another output");
-  if (std::error_code error =
-          sys::fs::createUniqueFile(path + ".%%%%%%%%.tmp", file->descriptor, file->temporary))
+  SmallString<128> target; // of a symbolic link, what it leads to: the link stays
+  if (!sys::fs::is_symlink_file(path) || sys::fs::real_path(path, target))
+    target = path;
+  file->target = target.str().str();
+  if (std::error_code error = file->createTemporary())
     return createStringError(path + ": cannot create a file in its directory: " + error.message());
-  sys::RemoveFileOnSignal(file->temporary);
   return std::move(file);
+}
+
+/// Not createUniqueFile, which takes every '%' of a path for a random digit.
+std::error_code OutputFile::createTemporary() {
+  for (int attempt = 0;; ++attempt) {
+    temporary = formatv("{0}.{1:x-8}.tmp", target, sys::Process::GetRandomNumber()).str();
+    sys::RemoveFileOnSignal(temporary); // before there is a file that a signal could leave behind
+    std::error_code error =
+        sys::fs::openFileForReadWrite(temporary, descriptor, sys::fs::CD_CreateNew,
+                                      sys::fs::OF_None, sys::fs::all_read | sys::fs::all_write);
+    if (!error)
+      return error;
+    sys::DontRemoveFileOnSignal(temporary);
+    temporary.clear();
+    if (error != std::errc::file_exists || attempt == 64)
+      return error;
+  }
 }
 
 OutputFile::~OutputFile() {
@@ -54,7 +75,7 @@ Error OutputFile::commit() {
   descriptor = -1;
   if (closed != 0)
     return fail("cannot write", errno);
-  if (std::error_code error = sys::fs::rename(temporary, path))
+  if (std::error_code error = sys::fs::rename(temporary, target))
     return createStringError(path + ": cannot rename the finished file: " + error.message());
   committed = true;
   sys::DontRemoveFileOnSignal(temporary);

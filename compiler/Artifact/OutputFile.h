@@ -3,14 +3,17 @@
 #define TERN_COMPILER_ARTIFACT_OUTPUTFILE_H
 
 #include "llvm/ADT/ArrayRef.h"
-#include "llvm/ADT/SmallString.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
+#include <memory>
+#include <string>
+#include <system_error>
 
 namespace tern {
 
-/// Bytes go to a temporary file beside `path`. It is removed by the destructor and by SIGINT,
-/// SIGTERM and the like, unless commit() has given it its name.
+/// Bytes go to a temporary file beside `path`, or beside the file that a symbolic link leads to. It
+/// is removed by the destructor and by SIGINT, SIGTERM and the like, unless commit() has given it
+/// its name.
 class OutputFile {
 public:
   static llvm::Expected<std::unique_ptr<OutputFile>> create(llvm::StringRef path);
@@ -23,10 +26,12 @@ public:
 
 private:
   OutputFile(llvm::StringRef path) : path(path) {}
+  std::error_code createTemporary();
   llvm::Error fail(const char *what, int number) const;
 
   std::string path;
-  llvm::SmallString<128> temporary;
+  std::string target; ///< what `path` leads to
+  std::string temporary;
   int descriptor = -1;
   bool committed = false;
 };

@@ -45,6 +45,14 @@ struct TargetBuild {
   LinkedImage image;
 };
 
+/// Names of files hold any byte; a message does nothing to a terminal.
+std::string printable(std::string text) {
+  for (char &c : text)
+    if (llvm::isASCII(c) && !llvm::isPrint(c))
+      c = '?';
+  return text;
+}
+
 /// A file with all its bytes that has no name yet.
 llvm::Expected<std::unique_ptr<OutputFile>> prepareFile(StringRef path, StringRef bytes) {
   auto file = OutputFile::create(path);
@@ -94,6 +102,7 @@ private:
 
   llvm::Error compile();
   llvm::Error import();
+  llvm::Error requireOutputsAreNoInputs(ArrayRef<std::string> inputs) const;
   llvm::Error runPasses(ModuleOp module, llvm::function_ref<void(OpPassManager &)> build);
   std::string artifactPath() const {
     return options.kind == OutputKind::StaticLibrary ? StaticLibraryPaths(options.output).artifact
@@ -127,10 +136,20 @@ llvm::Error Compilation::import() {
           path.str() + ": a module in text form has no weights to pack; name a --emit kind");
     if (options.i2sBlock != 128)
       return llvm::createStringError(path.str() + ": --i2s-block is for GGUF files");
+    std::string message;
+    ScopedDiagnosticHandler handler(&context, [&](Diagnostic &diagnostic) {
+      if (!message.empty())
+        return success();
+      llvm::raw_string_ostream out(message);
+      if (!isa<UnknownLoc>(diagnostic.getLocation()))
+        out << diagnostic.getLocation() << ": ";
+      out << diagnostic;
+      return success();
+    });
     imported.module = parseSourceFile<ModuleOp>(path, ParserConfig(&context));
     if (!imported.module)
-      return llvm::createStringError(path.str() + ": not a valid module");
-    return llvm::Error::success();
+      return llvm::createStringError(path.str() + ": not a valid module: " + message);
+    return requireOutputsAreNoInputs({path.str()});
   }
   if (llvm::sys::fs::is_directory(path))
     return llvm::createStringError(
@@ -154,15 +173,24 @@ llvm::Error Compilation::import() {
     return model.takeError();
   imported = std::move(*model);
   notes = imported.notes;
+  std::vector<std::string> inputs = imported.inputFiles;
+  if (!options.imatrix.empty())
+    inputs.push_back(options.imatrix);
+  return requireOutputsAreNoInputs(inputs);
+}
+
+llvm::Error Compilation::requireOutputsAreNoInputs(ArrayRef<std::string> inputs) const {
   std::vector<std::string> outputs = {artifactPath()};
   if (options.kind == OutputKind::StaticLibrary) {
     StaticLibraryPaths paths(options.output);
     outputs.insert(outputs.end(), {paths.library, paths.header});
   }
-  for (const std::string &file : imported.inputFiles)
+  for (const std::string &file : inputs)
     for (const std::string &output : outputs)
       if (llvm::sys::fs::equivalent(file, output))
-        return llvm::createStringError(output + ": is the model itself; name another output file");
+        return llvm::createStringError(
+            output + ": is " + (file == options.imatrix ? "the importance matrix" : "the model") +
+            " itself; name another output file");
   return llvm::Error::success();
 }
 
@@ -353,6 +381,7 @@ llvm::Error Compilation::writeTern() {
   builder.addMetadata("tern.options", "--quantize=" + options.quantize +
                                           " --kv=" + spelling(options.kv).str() +
                                           " --max-batch=" + std::to_string(options.maxBatch) +
+                                          (options.i2sBlock == 128 ? "" : " --i2s-block=64") +
                                           (importance ? " --imatrix" : ""));
   builder.addMetadata("tern.source_digest", imported.sourceDigest);
   if (imported.tokenizer) {
@@ -476,7 +505,7 @@ llvm::Error Compilation::run() {
   llvm::Error result = compile();
   progress.clear();
   for (const std::string &note : notes)
-    llvm::errs() << "ternc: " << options.input << ": note: " << note << '\n';
+    llvm::errs() << "ternc: " << printable(options.input + ": note: " + note) << '\n';
   return result;
 }
 
@@ -530,6 +559,6 @@ int tern::compile(const CompileOptions &options) {
   // One line whatever a library says.
   llvm::SmallVector<StringRef> lines;
   StringRef(message).split(lines, '\n', -1, /*KeepEmpty=*/false);
-  llvm::errs() << "ternc: " << llvm::join(lines, " | ") << '\n';
+  llvm::errs() << "ternc: " << printable(llvm::join(lines, " | ")) << '\n';
   return 1;
 }

@@ -4,10 +4,9 @@
 #include "compiler/Kernels/ExpertRows.h"
 #include "compiler/Kernels/KernelBuilder.h"
 #include "targets/cpu/Schedule.h"
-#include "llvm/ADT/ScopeExit.h"
 #include "llvm/ADT/StringSwitch.h"
-#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
+#include <cstdio>
 #include <sstream>
 
 using namespace mlir;
@@ -78,13 +77,14 @@ Halide::Target halideTarget(const TargetInfo &target, const KernelSignature &sig
   return result;
 }
 
-/// Halide writes bitcode to files only.
+/// Halide writes bitcode to files only; this one has no name that an interruption could leave
+/// behind.
 llvm::Expected<std::string> bitcodeOf(const Halide::Module &module) {
-  llvm::SmallString<128> path;
-  if (std::error_code error = llvm::sys::fs::createTemporaryFile("tern-kernel", "bc", path))
-    return llvm::createStringError(error, "cannot create a temporary file for bitcode");
-  auto removeFile = llvm::scope_exit([&] { (void)llvm::sys::fs::remove(path); });
-  module.compile({{Halide::OutputFileType::bitcode, std::string(path)}});
+  std::unique_ptr<FILE, int (*)(FILE *)> file(tmpfile(), fclose);
+  if (!file)
+    return llvm::createStringError("cannot create a temporary file for bitcode");
+  std::string path = "/dev/fd/" + std::to_string(fileno(file.get()));
+  module.compile({{Halide::OutputFileType::bitcode, path}});
   auto buffer = llvm::MemoryBuffer::getFile(path);
   if (!buffer)
     return llvm::createStringError(buffer.getError(), "cannot read back " + path);

@@ -1,11 +1,12 @@
-"""Options of ternc that make no sense for the targets and inputs of today are refused with the reason."""
+"""Options of ternc that make no sense, for the targets and inputs of today or at all, are refused with the reason."""
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
-from programs import assert_usage_error, run
+from programs import BIN, assert_input_error, assert_usage_error, run, succeed
 
 
 @pytest.mark.parametrize("target", ["host", "x86_64-avx2", "aarch64-dotprod"])
@@ -43,3 +44,74 @@ def test_targets_that_are_not_built_are_answered_with_the_known(target: str, sma
 def test_calibration_is_refused_with_the_way_around(small_gguf: Path, tmp_path: Path) -> None:
     options = ["-o", tmp_path / "m.tern", "--quantize=int4", "--calibration", "text.txt"]
     assert_usage_error(run("ternc", small_gguf, *options), "not built", "--imatrix")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["-j", "0"],
+        ["-j1025"],
+        ["-j", "-1"],
+        ["--target=x86_64-avx2,x86_64-avx2"],
+        ["--quantize=int4", "--imatrix="],
+        ["--imatrix="],
+        ["--i2s-block=32"],
+        ["--x86-asm-syntax=intel"],  # LLVM's, registered in the compiler's process, which generates no code
+        ["--debug-pass=Structure"],
+    ],
+    ids=" ".join,
+)
+def test_values_without_sense_are_wrong_usage(options: list[str], small_gguf: Path, tmp_path: Path) -> None:
+    output = tmp_path / "m.tern"
+    result = run("ternc", small_gguf, "-o", output, *options)
+    assert_usage_error(result, options[-1].lstrip("-").split("=")[0][:1])
+    assert len(result.err.splitlines()) == 1 and not output.exists(), result
+
+
+@pytest.mark.parametrize("name", ["", "{folder}/", "{folder}/.tern"])
+def test_a_library_needs_a_name(name: str, small_gguf: Path, tmp_path: Path) -> None:
+    output = name.format(folder=tmp_path)
+    assert_usage_error(run("ternc", small_gguf, "--emit=static-library", "-o", output, cwd=tmp_path), "-o")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_list_of_targets_goes_alone(small_gguf: Path, tmp_path: Path, full_device: Path) -> None:
+    assert_usage_error(run("ternc", "--list-targets", small_gguf), "--list-targets")
+    assert_usage_error(run("ternc", "--list-targets", "-o", tmp_path / "x"), "--list-targets")
+    with full_device.open("wb") as full:
+        result = subprocess.run([BIN / "ternc", "--list-targets"], stdout=full, stderr=subprocess.PIPE, check=False)
+    assert result.returncode == 1 and result.stderr.startswith(b"ternc: standard output: "), result
+
+
+@pytest.mark.parametrize(
+    ("kind", "unused", "used"),
+    [
+        ("tern-ir", ["--quantize=int4:g256", "--target=host", "--max-batch=7"], []),
+        ("quantized-ir", ["--target=host", "--max-batch=7"], ["--quantize=f16"]),
+        ("quantized-ir", ["--max-batch=7"], ["--quantize=bits:20", "--target=host"]),
+        ("fused-ir", ["--max-batch=7"], ["--quantize=f16", "--target=host"]),
+        ("plan-ir", [], ["--quantize=f16", "--target=host", "--max-batch=7"]),
+    ],
+)
+def test_options_that_a_stage_does_not_show_are_named(
+    kind: str, unused: list[str], used: list[str], small_gguf: Path
+) -> None:
+    result = succeed("ternc", small_gguf, f"--emit={kind}", *unused, *used)
+    for option in unused:
+        assert option.split("=")[0] in result.err, result
+    for option in used:
+        assert option.split("=")[0] not in result.err, result
+    if unused:
+        assert succeed("ternc", small_gguf, f"--emit={kind}", *used).out == result.out
+
+
+def test_the_cache_of_a_module_in_text_form_is_in_it(small_gguf: Path, tmp_path: Path) -> None:
+    module = tmp_path / "m.mlir"
+    succeed("ternc", small_gguf, "--emit=tern-ir", "-o", module)
+    assert "--kv" in succeed("ternc", module, "--emit=fused-ir", "--kv=f32").err
+
+
+def test_modules_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "bad.mlir").write_text("garbage\nmore")
+    assert_input_error(run("ternc", "bad.mlir", "--emit=fused-ir", cwd=tmp_path), "bad.mlir", "1:1", "garbage")
+    assert_input_error(run("ternc", "none.mlir", "--emit=fused-ir", cwd=tmp_path), "none.mlir", "could not open")

@@ -72,6 +72,7 @@ def test_i2s_matches_pytorch(spec: ModelSpec, block: int, build_model: BuildMode
     inspected = json.loads(succeed("tern", "inspect", artifact, "--json").text)
     encodings = {entry["encoding"] for entry in inspected["tensors"]}
     assert f"ternary:g{block}:f32" in encodings
+    assert ("--i2s-block=64" in inspected["metadata"]["tern.options"]) == (block == 64)
     tokens = random_tokens(64, spec.vocabulary)
     expected = torch_logits(model, tokens)
     assert lowest_cosine(tern_logits(artifact, tokens, tmp_path), expected) >= 0.999

@@ -17,6 +17,7 @@
 #include <cstring>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <random>
 #include <sched.h>
 #include <spawn.h>
@@ -222,6 +223,8 @@ void bench(const BenchOptions &options) {
   if (options.kernels && options.engine.weights.mode == TERN_WEIGHTS_STREAM)
     throw CLI::ValidationError("--kernels", "measures kernels on weights that lie in memory; use "
                                             "it with --weights=map or copy");
+  if (!options.json.empty() && options.json == options.trace)
+    throw CLI::ValidationError("--json", "names the file of --trace");
   const Model model(options.engine.model, options.engine.weights, options.engine.requireKey);
   const uint32_t context = model.contextFor(options.engine.context);
   if (uint64_t(options.prompt) + options.generate > context)
@@ -230,21 +233,31 @@ void bench(const BenchOptions &options) {
         formatText("--prompt %u and --generate %u do not fit a context of %u positions; "
                    "make them shorter or raise --context",
                    options.prompt, options.generate, context));
+  // Before the measurement: what cannot be written should not cost its time.
+  std::optional<OutputFile> trace, figures;
+  if (!options.trace.empty()) {
+    requireNoInput(options.trace, {options.engine.model, options.engine.requireKey});
+    trace.emplace(options.trace);
+  }
+  if (!options.json.empty() && options.json != "-") {
+    requireNoInput(options.json, {options.engine.model, options.engine.requireKey, options.trace});
+    figures.emplace(options.json);
+  }
   const Measurement measured = measure(options, model, context);
   const uint32_t threads = options.engine.threads ? options.engine.threads : availableCpus();
   Json json = toJson(options, model, threads, measured);
   if (options.kernels)
     json["kernels"] = kernelsJson(options, model, threads);
-  if (!options.trace.empty())
-    writeTrace(options.trace, model, withThreads(options.engine, threads),
+  if (trace)
+    writeTrace(*trace, model, withThreads(options.engine, threads),
                randomTokens(options.prompt, model.info().vocabulary_size), options.generate);
+  // The name of a file may be any bytes; JSON is UTF-8.
+  const std::string text = json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
   if (options.json == "-")
-    return writeStandardOutput(json.dump(2) + "\n");
-  if (!options.json.empty()) {
-    OutputFile file(options.json);
-    const std::string text = json.dump(2) + "\n";
-    file.write(text.data(), text.size());
-    file.commit();
+    return writeStandardOutput(text);
+  if (figures) {
+    figures->write(text.data(), text.size());
+    figures->commit();
   }
   printTable(json);
 }
@@ -283,11 +296,12 @@ void addBench(CLI::App &program) {
                    "Write one generation more to FILE as a Chrome trace (Perfetto opens it): the "
                    "kernels of each token on each thread")
       ->type_name("FILE")
-      ->check(requireName());
+      ->check(requireOutputName());
   command
       ->add_option("--json", options->json,
                    "Write the figures to FILE too; '-': to stdout instead of the table")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(requireName());
   command->callback([options] { bench(*options); });
 }
 

@@ -84,6 +84,9 @@ void chat(const ChatOptions &options) {
   while (readMessage(interactive, line)) {
     if (line.empty())
       continue;
+    if (line.find('\0') != std::string::npos)
+      throw InputError("standard input",
+                       "a message holds a NUL byte, which cannot be put into a chat template");
     conversation.add("user", line);
     const std::vector<int32_t> prompt = model.chatTokens(conversation.get());
     if (prompt.size() >= context)

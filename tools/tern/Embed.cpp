@@ -108,6 +108,7 @@ void writeEmbeddings(const EmbedOptions &options) {
     rows += options.pooling == Pooling::none ? prompt.size() : 1;
   }
   Embedder embedder(model, options, context);
+  requireNoInput(options.output, {options.engine.model, options.engine.requireKey});
   OutputFile output(options.output);
   const std::string header = npyHeader(rows, size_t(model.info().hidden_size));
   output.write(header.data(), header.size());
@@ -129,7 +130,11 @@ void addEmbed(CLI::App &program) {
       "Hidden\nstates are what the model's last norm gives.");
   addEngineOptions(*command, options->engine);
   CLI::Option_group *prompt = command->add_option_group("prompt");
-  prompt->add_option("-p", options->texts, "A text; can be repeated")->type_name("TEXT");
+  prompt->add_option("-p", options->texts, "A text; can be repeated")
+      ->type_name("TEXT")
+      ->expected(1)
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   prompt->add_option("--tokens", options->tokens, "Token ids: 1,2,3; nothing is added")
       ->type_name("IDS");
   prompt->require_option(1);
@@ -145,7 +150,8 @@ void addEmbed(CLI::App &program) {
       ->add_option("-o", options->output,
                    "Output file; it appears under this name when it is complete")
       ->required()
-      ->type_name("OUT.npy");
+      ->type_name("OUT.npy")
+      ->check(requireOutputName());
   command->callback([options] { writeEmbeddings(*options); });
 }
 

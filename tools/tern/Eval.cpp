@@ -228,8 +228,10 @@ void evaluate(const EvalOptions &options) {
   if (!options.compare.empty())
     saved.emplace(options.compare, text);
   std::optional<LogitsWriter> writer;
-  if (!options.save.empty())
+  if (!options.save.empty()) {
+    requireNoInput(options.save, {options.engine.model, options.engine.requireKey, options.text});
     writer.emplace(options.save, text);
+  }
   const bool progress = isatty(STDERR_FILENO);
   Scores scores;
   for (uint32_t chunk = 0; chunk < text.chunks(); ++chunk) {
@@ -289,7 +291,7 @@ void addEval(CLI::App &program) {
                        "Write the logits of all scored positions, 4 bytes for each entry of the "
                        "vocabulary")
           ->type_name("FILE")
-          ->check(requireName());
+          ->check(requireOutputName());
   command
       ->add_option("--compare-logits", options->compare,
                    "Compare with logits that another model saved for the same text: KL divergence "

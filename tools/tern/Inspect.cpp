@@ -29,6 +29,10 @@ void inspect(const InspectOptions &options) {
   const std::string &path = options.engine.model;
   requireReadableFile(path);
   const bool gguf = isGguf(path);
+  if (gguf && (options.engine.context || options.engine.threads))
+    throw CLI::ValidationError(options.engine.context ? "--context" : "--threads",
+                               "is about the memory of a compiled model, and " + path +
+                                   " is a GGUF file");
   const Json description = gguf ? describeGguf(path) : describeArtifact(options.engine);
   if (options.json)
     // Names in a file may be any bytes; JSON is UTF-8.

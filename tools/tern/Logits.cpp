@@ -33,6 +33,7 @@ void writeLogits(const LogitsOptions &options) {
   const SessionHandle session = model.createSession(engine);
 
   const size_t vocabulary = model.info().vocabulary_size;
+  requireNoInput(options.output, {options.engine.model, options.engine.requireKey});
   OutputFile output(options.output);
   const std::string header = npyHeader(tokens.size(), vocabulary);
   output.write(header.data(), header.size());
@@ -68,7 +69,8 @@ void addLogits(CLI::App &program) {
       ->add_option("-o", options->output,
                    "Output file; it appears under this name when it is complete")
       ->required()
-      ->type_name("OUT.npy");
+      ->type_name("OUT.npy")
+      ->check(requireOutputName());
   command->callback([options] { writeLogits(*options); });
 }
 

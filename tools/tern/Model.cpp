@@ -61,14 +61,14 @@ RuntimeHandle createRuntime() {
 }
 
 FileDescriptor::FileDescriptor(const std::string &path)
-    : descriptor(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+    : descriptor(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) { // a pipe would wait
   if (descriptor < 0)
     throw InputError(path, std::string("cannot open: ") + std::strerror(errno));
   struct stat info;
   const bool regular = fstat(descriptor, &info) == 0 && S_ISREG(info.st_mode);
   if (!regular) {
     close(descriptor);
-    throw InputError(path, "not a regular file; give a model file");
+    throw InputError(path, "not a regular file; give one");
   }
   bytes = uint64_t(info.st_size);
 }

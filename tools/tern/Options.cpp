@@ -24,6 +24,20 @@ CLI::Validator numberWithin(double low, double high, const std::string &descript
       "");
 }
 
+/// CLI11 wraps negative 64-bit numbers and cuts off large ones.
+CLI::Validator seedNumber() {
+  return CLI::Validator(
+      [](std::string &text) -> std::string {
+        uint64_t value = 0;
+        const char *end = text.data() + text.size();
+        const auto [last, error] = std::from_chars(text.data(), end, value);
+        if (error == std::errc() && last == end)
+          return {};
+        return "'" + text + "' is not a whole number from 0 to 18446744073709551615";
+      },
+      "");
+}
+
 /// "15043+1.5", "15043-2", "15043-inf".
 tern_logit_bias parseLogitBias(const std::string &text) {
   constexpr double maxBias = 1e6;
@@ -206,6 +220,18 @@ CLI::Validator requireName() {
       "");
 }
 
+CLI::Validator requireOutputName() {
+  return CLI::Validator(
+      [](std::string &text) -> std::string {
+        if (text.empty())
+          return "needs the name of a file";
+        if (text == "-")
+          return "'-' is no file; write /dev/stdout for standard output";
+        return {};
+      },
+      "");
+}
+
 void addModelArgument(CLI::App &command, std::string &model) {
   command.add_option("MODEL", model, "Compiled model, a .tern file")->required()->type_name("");
 }
@@ -294,9 +320,10 @@ void addSamplingOptions(CLI::App &command, SamplingOptions &options, uint32_t de
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command
       .add_option("--seed", options.seed,
-                  "Start of the random numbers; the same seed gives the same text (default: 0)")
+                  "Start of the random numbers, a whole number; the same seed gives the same text "
+                  "(default: 0)")
       ->type_name("S")
-      ->check(CLI::NonNegativeNumber.description("")); // CLI11 wraps a negative 64-bit number
+      ->check(seedNumber());
 }
 
 std::vector<int32_t> parseTokens(const std::string &text) {

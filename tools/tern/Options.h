@@ -72,6 +72,8 @@ private:
 
 /// For options that name a file: empty names would be taken for an absent option.
 CLI::Validator requireName();
+/// For options that name a file to write: '-' would be a file of this name, too.
+CLI::Validator requireOutputName();
 void addModelArgument(CLI::App &command, std::string &model);
 void addThreadsOption(CLI::App &command, uint32_t &threads);
 void addContextOption(CLI::App &command, uint32_t &context);

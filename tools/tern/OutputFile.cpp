@@ -15,45 +15,100 @@ namespace tern::cli {
 
 namespace {
 
-/// What the signal handler removes; empty: nothing. Written before the handlers are installed.
-char pendingName[PATH_MAX];
+constexpr size_t maxOutputFiles = 2;
 
-void removePendingFile(int signal) {
-  if (pendingName[0])
-    unlink(pendingName);
+/// What the signal handler removes; empty: nothing. Written while these signals are blocked.
+char pendingNames[maxOutputFiles][PATH_MAX];
+
+void removePendingFiles(int signal) {
+  for (const char *name : pendingNames)
+    if (name[0])
+      unlink(name);
   std::signal(signal, SIG_DFL);
   raise(signal);
 }
 
 constexpr int endingSignals[] = {SIGINT, SIGTERM, SIGHUP};
 
+/// The file that a symbolic link leads to, so that the link stays; other names as they are.
+std::string followLinks(const std::string &path) {
+  struct stat info;
+  if (lstat(path.c_str(), &info) != 0 || !S_ISLNK(info.st_mode))
+    return path;
+  char *resolved = realpath(path.c_str(), nullptr);
+  if (!resolved)
+    return path; // it leads nowhere, and is replaced
+  std::string result = resolved;
+  std::free(resolved);
+  return result;
+}
+
+char *freePendingName() {
+  for (char (&name)[PATH_MAX] : pendingNames)
+    if (!name[0])
+      return name;
+  return nullptr;
+}
+
+/// Blocks the signals that end a program for a scope.
+class SignalsBlocked {
+public:
+  SignalsBlocked() {
+    sigset_t ending;
+    sigemptyset(&ending);
+    for (const int signal : endingSignals)
+      sigaddset(&ending, signal);
+    pthread_sigmask(SIG_BLOCK, &ending, &before);
+  }
+  SignalsBlocked(const SignalsBlocked &) = delete;
+  SignalsBlocked &operator=(const SignalsBlocked &) = delete;
+  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before, nullptr); }
+
+private:
+  sigset_t before;
+};
+
 } // namespace
 
-OutputFile::OutputFile(std::string target) : path(std::move(target)) {
+void requireNoInput(const std::string &output, std::initializer_list<std::string> inputs) {
+  struct stat written, read;
+  if (stat(output.c_str(), &written) != 0 || !S_ISREG(written.st_mode))
+    return;
+  for (const std::string &input : inputs)
+    if (!input.empty() && stat(input.c_str(), &read) == 0 && read.st_dev == written.st_dev &&
+        read.st_ino == written.st_ino)
+      throw InputError(output, "is read by this command too, as " + input +
+                                   "; name another file for the output");
+}
+
+OutputFile::OutputFile(std::string name) : path(std::move(name)), target(followLinks(path)) {
   struct stat info;
-  if (stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
-    file = std::fopen(path.c_str(), "wb");
+  if (stat(target.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
+    file = std::fopen(target.c_str(), "wb");
     if (!file)
       fail("cannot open for writing", errno);
     return;
   }
-  temporary = path + ".XXXXXX";
-  if (temporary.size() >= sizeof pendingName)
-    throw InputError(path, "the name is too long");
-  // A signal between the file's creation and the handler that removes it would leave it behind.
-  sigset_t ending, before;
-  sigemptyset(&ending);
-  for (const int signal : endingSignals)
-    sigaddset(&ending, signal);
-  pthread_sigmask(SIG_BLOCK, &ending, &before);
-  const int descriptor = mkstemp(temporary.data());
-  const int reason = errno;
-  if (descriptor >= 0) {
-    std::memcpy(pendingName, temporary.c_str(), temporary.size() + 1);
-    for (const int signal : endingSignals)
-      std::signal(signal, removePendingFile);
+  createTemporary();
+}
+
+void OutputFile::createTemporary() {
+  temporary = target + ".XXXXXX";
+  pending = freePendingName();
+  if (!pending || temporary.size() >= sizeof pendingNames[0])
+    throw InputError(path, pending ? "the name is too long" : "too many outputs at once");
+  int descriptor, reason;
+  {
+    // A signal between the file's creation and the handler that removes it would leave it behind.
+    const SignalsBlocked blocked;
+    descriptor = mkstemp(temporary.data());
+    reason = errno;
+    if (descriptor >= 0) {
+      std::memcpy(pending, temporary.c_str(), temporary.size() + 1);
+      for (const int signal : endingSignals)
+        std::signal(signal, removePendingFiles);
+    }
   }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (descriptor < 0) {
     temporary.clear();
     fail("cannot create a file beside it", reason);
@@ -74,7 +129,8 @@ void OutputFile::abandon() {
   if (!temporary.empty())
     unlink(temporary.c_str());
   temporary.clear();
-  pendingName[0] = 0;
+  if (pending)
+    pending[0] = 0;
 }
 
 void OutputFile::fail(const std::string &action, int error) {
@@ -95,10 +151,10 @@ void OutputFile::commit() {
     fail("cannot write", errno);
   if (temporary.empty())
     return;
-  if (std::rename(temporary.c_str(), path.c_str()) != 0)
+  if (std::rename(temporary.c_str(), target.c_str()) != 0)
     fail("cannot rename the finished file", errno);
   temporary.clear();
-  pendingName[0] = 0;
+  pending[0] = 0;
 }
 
 } // namespace tern::cli

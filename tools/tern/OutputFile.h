@@ -4,13 +4,19 @@
 
 #include <cstddef>
 #include <cstdio>
+#include <initializer_list>
 #include <string>
 
 namespace tern::cli {
 
+/// Throws if `output` is an existing file that one of `inputs` names too, by whatever path: it
+/// would be replaced.
+void requireNoInput(const std::string &output, std::initializer_list<std::string> inputs);
+
 /// Writes to a temporary name in the target's folder. commit() renames it; without commit, and on
-/// SIGINT, SIGTERM or SIGHUP, it is removed. A target that exists and is no regular file (a device,
-/// a pipe) is written directly. One at a time in a process, because of the signal handlers.
+/// SIGINT, SIGTERM or SIGHUP, it is removed. Of a symbolic link the file it leads to is replaced. A
+/// target that exists and is no regular file (a device, a pipe) is written directly. Few at a time
+/// in a process (maxOutputFiles), because of the signal handlers.
 class OutputFile {
 public:
   explicit OutputFile(std::string path);
@@ -22,11 +28,14 @@ public:
   void commit();
 
 private:
+  void createTemporary();
   [[noreturn]] void fail(const std::string &action, int error);
   void abandon();
 
   std::string path;
-  std::string temporary; ///< empty: the target is written directly
+  std::string target;      ///< what `path` leads to
+  std::string temporary;   ///< empty: the target is written directly
+  char *pending = nullptr; ///< where the signal handler finds `temporary`
   std::FILE *file = nullptr;
 };
 

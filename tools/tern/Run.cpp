@@ -37,6 +37,8 @@ std::vector<int32_t> tokensOfIds(const Model &model, const std::string &ids) {
 std::vector<int32_t> tokensOfText(const Model &model, const std::string &text, bool chat) {
   if (text.empty())
     throw InputError("-p", "the prompt is empty; give some text, or token ids with --tokens");
+  if (chat && text.find('\0') != std::string::npos)
+    throw InputError("--prompts", "a text with a NUL byte cannot be put into a chat template");
   return chat ? model.chatTokens({{"user", text.c_str()}}) : model.tokenize(text, 0);
 }
 
@@ -212,7 +214,7 @@ void addRun(CLI::App &program) {
                    "Keep the evaluated prompt in this file; the next run evaluates only what its "
                    "prompt does not share with it")
       ->type_name("FILE")
-      ->check(requireName());
+      ->check(requireOutputName());
   command->add_flag("--context-shift", options->sampling.contextShift,
                     "When the context is full, forget the older half of it and go on, instead of "
                     "stopping");

@@ -97,9 +97,9 @@ void addDetokenize(CLI::App &program) {
   auto model = std::make_shared<std::string>();
   CLI::App *command =
       program.add_subcommand("detokenize", "Print the text of the token ids on stdin");
-  command->footer(
-      "Ids are separated by white space; the text is printed byte for byte, without a newline at\n"
-      "the end.");
+  command->footer("Ids are separated by white space. The text is UTF-8, without a newline at the "
+                  "end; bytes that\n"
+                  "are none become U+FFFD, as in other decoders.");
   addModelArgument(*command, *model);
   command->callback([model] { detokenize(*model); });
 }

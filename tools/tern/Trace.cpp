@@ -2,7 +2,6 @@
 // "tid".
 #include "tools/tern/Trace.h"
 #include "tools/tern/Generate.h"
-#include "tools/tern/OutputFile.h"
 #include "tools/tern/PlanProfile.h"
 
 #include <map>
@@ -26,7 +25,7 @@ std::string quoted(const std::string &text) {
 /// Events one a line, written as they come.
 class TraceWriter {
 public:
-  TraceWriter(const std::string &path, uint64_t start) : file(path), start(start) {
+  TraceWriter(OutputFile &file, uint64_t start) : file(file), start(start) {
     write("{\"displayTimeUnit\": \"ms\", \"traceEvents\": [\n");
   }
   void nameTrack(uint32_t track, const std::string &name) {
@@ -54,14 +53,14 @@ private:
     any = true;
   }
 
-  OutputFile file;
+  OutputFile &file;
   uint64_t start;
   bool any = false;
 };
 
 } // namespace
 
-void writeTrace(const std::string &path, const Model &model, const EngineOptions &engine,
+void writeTrace(OutputFile &file, const Model &model, const EngineOptions &engine,
                 const std::vector<int32_t> &prompt, uint32_t tokens) {
   const PlanProfile profile(model);
   const SessionHandle session = model.createSession(engine);
@@ -82,7 +81,7 @@ void writeTrace(const std::string &path, const Model &model, const EngineOptions
   };
   generate(model, session.get(), greedy, /*ignoreEnd=*/true, prompt, hooks);
 
-  TraceWriter trace(path, start);
+  TraceWriter trace(file, start);
   trace.nameTrack(tokenTrack, "tokens");
   for (uint32_t worker = 0; worker < recorder.workers(); ++worker)
     trace.nameTrack(firstWorkerTrack + worker, formatText("worker %u", worker));

@@ -3,8 +3,8 @@
 #define TERN_TOOLS_TERN_TRACE_H
 
 #include "tools/tern/Model.h"
+#include "tools/tern/OutputFile.h"
 
-#include <string>
 #include <vector>
 
 namespace tern::cli {
@@ -12,7 +12,7 @@ namespace tern::cli {
 /// Generates `tokens` tokens after the first one behind `prompt` in a session of its own, and
 /// writes what each worker did when: a track with the prompt and each token, then a track for each
 /// worker with its share of every call, named by kernel and weight.
-void writeTrace(const std::string &path, const Model &model, const EngineOptions &engine,
+void writeTrace(OutputFile &file, const Model &model, const EngineOptions &engine,
                 const std::vector<int32_t> &prompt, uint32_t tokens);
 
 } // namespace tern::cli

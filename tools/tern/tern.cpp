@@ -6,9 +6,13 @@
 #include "tools/tern/Stream.h"
 #include "tools/tern/Subcommands.h"
 
+#include <cctype>
 #include <cstdio>
 #include <exception>
+#include <fcntl.h>
+#include <iostream>
 #include <new>
+#include <unistd.h>
 
 namespace {
 
@@ -23,12 +27,22 @@ constexpr const char *description =
     "Results go to stdout; progress and statistics to stderr. Exit status: 0 done, 1 the input or\n"
     "the machine is at fault, 2 wrong usage.";
 
-/// CLI11's messages can span lines; an error is one.
+/// CLI11's messages can span lines, and names of files hold any byte; an error is one line that
+/// does nothing to a terminal.
 void printError(std::string message) {
   for (char &c : message)
-    if (c == '\n' || c == '\r')
-      c = ' ';
+    if (std::iscntrl(static_cast<unsigned char>(c)))
+      c = c == '\n' || c == '\r' ? ' ' : '?';
   std::fprintf(stderr, "tern: %s\n", message.c_str());
+}
+
+/// Where standard streams are closed, the next file to be opened would take their place, and be
+/// read, or written into, as if it were one. Reading this input and writing this output fail;
+/// messages go nowhere.
+void occupyClosedStreams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (fcntl(stream, F_GETFD) < 0)
+      (void)open("/dev/null", stream == STDOUT_FILENO ? O_RDONLY : O_WRONLY);
 }
 
 int runProgram(int argc, char **argv) {
@@ -51,7 +65,11 @@ int runProgram(int argc, char **argv) {
     program.parse(argc, argv);
     finishStandardOutput();
   } catch (const CLI::Success &request) { // --help, --version
-    return program.exit(request);
+    const int status = program.exit(request);
+    if (std::cout.flush())
+      return status;
+    printError("standard output: cannot be written");
+    return exitInputError;
   } catch (const CLI::ParseError &error) {
     printError(std::string(error.what()) + "; see tern --help, tern SUBCOMMAND --help");
     return exitWrongUsage;
@@ -66,6 +84,7 @@ int runProgram(int argc, char **argv) {
 
 int main(int argc, char **argv) {
   tern::cli::markProcessStart();
+  occupyClosedStreams();
   try {
     return runProgram(argc, argv);
   } catch (const std::bad_alloc &) {

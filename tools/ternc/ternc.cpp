@@ -12,6 +12,8 @@
 #include "llvm/Support/Threading.h"
 #include "llvm/Support/raw_ostream.h"
 #include <csignal>
+#include <fcntl.h>
+#include <unistd.h>
 
 namespace cl = llvm::cl;
 using namespace tern;
@@ -19,13 +21,15 @@ using namespace tern;
 namespace {
 
 constexpr int wrongUsage = 2;
+constexpr unsigned maxJobs = 1024;
 
 cl::OptionCategory category("ternc options");
 
 cl::opt<std::string> input(cl::Positional, cl::desc("MODEL"), cl::value_desc("model.gguf"),
                            cl::cat(category));
-cl::opt<std::string> output("o", cl::desc("Output file; '-' is standard output for text kinds"),
-                            cl::value_desc("OUT.tern"), cl::cat(category));
+cl::opt<std::string> output(
+    "o", cl::desc("Output file; text kinds and obj go to standard output without it, or with '-'"),
+    cl::value_desc("OUT.tern"), cl::cat(category));
 cl::opt<std::string>
     target("target", cl::init("host"), cl::value_desc("NAME[,NAME...]"),
            cl::desc("Target, or several for one artifact with a variant each (default: host)"),
@@ -68,9 +72,10 @@ cl::list<std::string>
     dimensions("dim", cl::value_desc("NAME=VALUE"),
                cl::desc("Value of a symbolic dimension; models in GGUF files have none"),
                cl::cat(category));
-cl::opt<unsigned> jobs("j", cl::Prefix, cl::init(0), cl::value_desc("N"),
-                       cl::desc("Worker processes and packing threads (default: one per CPU)"),
-                       cl::cat(category));
+cl::opt<unsigned>
+    jobs("j", cl::Prefix, cl::init(0), cl::value_desc("N"),
+         cl::desc("Worker processes and packing threads, 1 to 1024 (default: one per CPU)"),
+         cl::cat(category));
 cl::opt<std::string> progressMode("progress", cl::init("auto"), cl::value_desc("auto|off"),
                                   cl::desc("Progress on standard error; auto: if it is a terminal"),
                                   cl::cat(category));
@@ -81,8 +86,33 @@ cl::opt<bool> listTargetNames("list-targets", cl::desc("Print the target names, 
                               cl::cat(category));
 
 int usageError(const llvm::Twine &message) {
-  llvm::errs() << "ternc: " << message << "; see ternc --help\n";
+  std::string text = message.str();
+  for (char &c : text)
+    if (llvm::isASCII(c) && !llvm::isPrint(c))
+      c = '?';
+  llvm::errs() << "ternc: " << text << "; see ternc --help\n";
   return wrongUsage;
+}
+
+/// Standard output that cannot be written is an error of the machine.
+int finishStandardOutput() {
+  llvm::outs().flush();
+  if (!llvm::outs().has_error())
+    return 0;
+  llvm::errs() << "ternc: standard output: cannot be written: " << llvm::outs().error().message()
+               << '\n';
+  llvm::outs().clear_error();
+  return 1;
+}
+
+/// Where standard streams are closed, the next file to be opened would take their place. Reading
+/// this input and writing this output fail; messages go nowhere.
+void occupyClosedStreams() {
+  const std::pair<int, int> streams[] = {
+      {STDIN_FILENO, O_WRONLY}, {STDOUT_FILENO, O_RDONLY}, {STDERR_FILENO, O_WRONLY}};
+  for (auto [stream, mode] : streams)
+    if (fcntl(stream, F_GETFD) < 0)
+      (void)open("/dev/null", mode);
 }
 
 /// Why no target of today has a kind that other targets will; empty if it is not one of those.
@@ -127,6 +157,37 @@ std::optional<OutputKind> parseKind(llvm::StringRef name) {
       .Default(std::nullopt);
 }
 
+/// Options of LLVM's that happen to be registered: code is generated in other processes, which do
+/// not have them. Empty if none was given.
+std::string optionOfLibraries() {
+  for (const auto &[name, option] : cl::getRegisteredOptions())
+    if (option->getNumOccurrences() > 0 && !llvm::is_contained(option->Categories, &category))
+      return name.str();
+  return {};
+}
+
+/// Stages before an option's show nothing of it. That is no error, so that one command line can
+/// look at all of them; a line on standard error says so.
+void noteOptionsWithoutEffect(OutputKind kind) {
+  const bool isBudget =
+      llvm::StringRef(quantize).contains("budget:") || llvm::StringRef(quantize).contains("bits:");
+  const std::pair<bool, const char *> unused[] = {
+      {quantize.getNumOccurrences() && kind == OutputKind::TernIR, "--quantize"},
+      {target.getNumOccurrences() &&
+           (kind == OutputKind::TernIR || (kind == OutputKind::QuantizedIR && !isBudget)),
+       "--target"},
+      {maxBatch.getNumOccurrences() && kind != OutputKind::PlanIR && !writesArtifact(kind),
+       "--max-batch"},
+      {kv.getNumOccurrences() && llvm::StringRef(input).ends_with(".mlir"), "--kv"},
+  };
+  std::string names;
+  for (auto [isUnused, name] : unused)
+    if (isUnused)
+      names += (names.empty() ? "" : ", ") + std::string(name);
+  if (!names.empty())
+    llvm::errs() << "ternc: without effect on --emit=" << emit << ": " << names << '\n';
+}
+
 /// Fills `options` from the command line; a status other than 0 ends the program.
 int readOptions(CompileOptions &options) {
   if (input.empty())
@@ -145,7 +206,13 @@ int readOptions(CompileOptions &options) {
   options.kind = *kind;
   if (output.empty() && writesArtifact(*kind))
     return usageError("no output given, add -o OUT.tern");
+  if (output.empty() && output.getNumOccurrences())
+    return usageError("-o needs the name of a file");
   options.output = output.empty() ? "-" : output.getValue();
+  if (*kind == OutputKind::StaticLibrary &&
+      (options.output.ends_with("/") || options.output == ".tern" ||
+       options.output.ends_with("/.tern")))
+    return usageError("-o '" + options.output + "' has no name for a library");
   if (writesArtifact(*kind) && options.output == "-")
     return usageError("an artifact cannot go to standard output, name a file with -o");
   bool binary = *kind == OutputKind::Object;
@@ -153,11 +220,16 @@ int readOptions(CompileOptions &options) {
     return usageError("an ELF image does not go to a terminal, name a file with -o");
   llvm::SmallVector<llvm::StringRef> names;
   llvm::StringRef(target).split(names, ',');
+  std::vector<std::string> resolvedNames;
   for (llvm::StringRef name : names) {
     llvm::Expected<TargetInfo> known = lookupTarget(name);
     if (!known && name != "host") // that this CPU is too old for any target is no wrong usage
       return usageError(llvm::toString(known.takeError()));
+    std::string resolved = known ? known->name : name.str();
     llvm::consumeError(known.takeError());
+    if (llvm::is_contained(resolvedNames, resolved))
+      return usageError("target " + resolved + " is named twice");
+    resolvedNames.push_back(resolved);
     options.targets.push_back(name.str());
   }
   if (options.targets.size() > 1 && *kind != OutputKind::Tern)
@@ -184,6 +256,8 @@ int readOptions(CompileOptions &options) {
   if (auto policy = QuantizationPolicy::parse(quantize); !policy)
     return usageError(llvm::toString(policy.takeError()));
   options.quantize = quantize;
+  if (imatrix.empty() && imatrix.getNumOccurrences())
+    return usageError("--imatrix needs the name of a file");
   if (!imatrix.empty() && !writesArtifact(*kind))
     return usageError("--imatrix chooses scales when weights are packed; it does not go with "
                       "--emit=" +
@@ -192,15 +266,19 @@ int readOptions(CompileOptions &options) {
     return usageError("--imatrix weighs the errors of weights that are encoded anew; add "
                       "--quantize=int4 or another policy");
   options.imatrix = imatrix;
+  if (jobs.getNumOccurrences() && (jobs < 1 || jobs > maxJobs))
+    return usageError("-j must be 1 to " + llvm::Twine(maxJobs));
   options.jobs = jobs ? jobs : std::max(1u, llvm::hardware_concurrency().compute_thread_count());
   options.timing = timing;
   options.json = json;
+  noteOptionsWithoutEffect(*kind);
   return 0;
 }
 
 } // namespace
 
 int main(int argc, char **argv) {
+  occupyClosedStreams();
   if (isKernelWorkerCommand(argc, argv))
     return runKernelWorker(argc, argv);
 #ifdef SIGXFSZ
@@ -214,10 +292,14 @@ int main(int argc, char **argv) {
           "\n  ternc model.gguf -o model.tern\n  tern run model.tern -p \"Once upon a time\"\n",
           &llvm::errs()))
     return wrongUsage;
+  if (std::string name = optionOfLibraries(); !name.empty())
+    return usageError("unknown option '" + name + "'");
   if (listTargetNames) {
+    if (!input.empty() || output.getNumOccurrences())
+      return usageError("--list-targets goes alone");
     for (const std::string &name : listTargets())
       llvm::outs() << name << '\n';
-    return 0;
+    return finishStandardOutput();
   }
   CompileOptions options;
   if (int status = readOptions(options))

@@ -37,7 +37,7 @@ bool MappedFile::open(const std::string &path, std::string &error) {
     error = path + ": " + what + ": " + strerror(errno);
     return false;
   };
-  int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a pipe would wait
   if (descriptor < 0)
     return fail("cannot open");
   struct stat status;
