@@ -2,7 +2,7 @@
 
     python test/bench/synthetic_gguf.py tinyllama-1.1b tq2_0 build/bench/tinyllama-tq2_0.gguf
 
-Linear weights have the type asked for, embeddings and head are Q8_0. Speed does not depend on the
+Linear weights have the type asked for; embeddings and head are Q8_0 or, in shapes with large vocabularies, Q6_K. Speed does not depend on the
 values; they are scaled so that activations stay finite. Tensors are written one at a time, so memory
 stays small whatever the model's size. The vocabulary has the real size and made-up words.
 """
@@ -34,13 +34,27 @@ class Shape:
     kv_heads: int
     vocabulary: int
     context: int
+    architecture: str = "llama"
+    embedding: Type = Type.Q8_0  # and the head's
+    tied: bool = False
+    rope_base: float = 10000.0
 
     @property
     def head_size(self) -> int:
         return self.hidden // self.heads
 
+    @property
+    def kv_size(self) -> int:
+        return self.kv_heads * self.head_size
 
-SHAPES = {"tinyllama-1.1b": Shape(2048, 5632, 22, 32, 4, 32000, 2048)}
+
+SHAPES = {
+    "tinyllama-1.1b": Shape(2048, 5632, 22, 32, 4, 32000, 2048),
+    "llama-3.2-1b": Shape(2048, 8192, 16, 32, 8, 128256, 131072, "llama", Type.Q6_K, True, 500000.0),
+    "qwen2.5-1.5b": Shape(1536, 8960, 28, 12, 2, 151936, 32768, "qwen2", Type.Q6_K, True, 1000000.0),
+    "tiny": Shape(256, 768, 2, 4, 2, 1000, 4096),  # to try things out
+    "bitnet-2b-4t": Shape(2560, 6912, 30, 20, 5, 128256, 4096, "bitnet", Type.Q6_K, True, 500000.0),
+}
 TYPES = {
     "tq2_0": Type.TQ2_0,
     "tq1_0": Type.TQ1_0,
@@ -71,25 +85,34 @@ SCALES = {
 
 def matrices(shape: Shape, kind: Type) -> Iterator[tuple[str, int, int, Type]]:
     """Name, rows, columns and type of every matrix, in file order."""
-    yield "token_embd.weight", shape.vocabulary, shape.hidden, Type.Q8_0
-    kv = shape.kv_heads * shape.head_size
+    yield "token_embd.weight", shape.vocabulary, shape.hidden, shape.embedding
     for layer in range(shape.layers):
         prefix = f"blk.{layer}."
         yield prefix + "attn_q.weight", shape.hidden, shape.hidden, kind
-        yield prefix + "attn_k.weight", kv, shape.hidden, kind
-        yield prefix + "attn_v.weight", kv, shape.hidden, kind
+        yield prefix + "attn_k.weight", shape.kv_size, shape.hidden, kind
+        yield prefix + "attn_v.weight", shape.kv_size, shape.hidden, kind
         yield prefix + "attn_output.weight", shape.hidden, shape.hidden, kind
         yield prefix + "ffn_gate.weight", shape.feed_forward, shape.hidden, kind
         yield prefix + "ffn_up.weight", shape.feed_forward, shape.hidden, kind
         yield prefix + "ffn_down.weight", shape.hidden, shape.feed_forward, kind
-    yield "output.weight", shape.vocabulary, shape.hidden, Type.Q8_0
+    if not shape.tied:
+        yield "output.weight", shape.vocabulary, shape.hidden, shape.embedding
 
 
-def norms(shape: Shape) -> Iterator[str]:
+def vectors(shape: Shape) -> Iterator[tuple[str, int, float]]:
+    """Name, size and value of every vector."""
     for layer in range(shape.layers):
-        yield f"blk.{layer}.attn_norm.weight"
-        yield f"blk.{layer}.ffn_norm.weight"
-    yield "output_norm.weight"
+        prefix = f"blk.{layer}."
+        yield prefix + "attn_norm.weight", shape.hidden, 1
+        yield prefix + "ffn_norm.weight", shape.hidden, 1
+        if shape.architecture == "qwen2":
+            yield prefix + "attn_q.bias", shape.hidden, 0.1
+            yield prefix + "attn_k.bias", shape.kv_size, 0.1
+            yield prefix + "attn_v.bias", shape.kv_size, 0.1
+        if shape.architecture == "bitnet":
+            yield prefix + "attn_sub_norm.weight", shape.hidden, 1
+            yield prefix + "ffn_sub_norm.weight", shape.feed_forward, 1
+    yield "output_norm.weight", shape.hidden, 1
 
 
 def random_blocks(random: np.random.Generator, rows: int, columns: int, kind: Type) -> np.ndarray:
@@ -115,6 +138,7 @@ def write_metadata(writer: gguf.GGUFWriter, name: str, shape: Shape) -> None:
         max(shape.context, 4096), shape.hidden, shape.feed_forward, shape.layers, shape.heads, shape.kv_heads, 1e-5, shape.vocabulary
     ).write(writer)  # fmt: skip
     writer.add_rope_dimension_count(shape.head_size)
+    writer.add_rope_freq_base(shape.rope_base)
     writer.add_tokenizer_model("llama")
     control = [b"<unk>", b"<s>", b"</s>"]
     byte_tokens = [f"<0x{byte:02X}>".encode() for byte in range(256)]
@@ -134,14 +158,14 @@ def write_model(name: str, type_name: str, path: Path, zeros: bool = False) -> N
     shape, kind = SHAPES[name], TYPES[type_name]
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    writer = gguf.GGUFWriter(partial, "llama")
+    writer = gguf.GGUFWriter(partial, shape.architecture)
     write_metadata(writer, name, shape)
     for tensor, rows, columns, stored in matrices(shape, kind):
         elements, size = gguf.GGML_QUANT_SIZES[stored]
         row_bytes = columns // elements * size
         writer.add_tensor_info(tensor, (rows, row_bytes), np.dtype(np.uint8), rows * row_bytes, stored)
-    for tensor in norms(shape):
-        writer.add_tensor_info(tensor, (shape.hidden,), np.dtype(np.float32), shape.hidden * 4)
+    for tensor, size, _ in vectors(shape):
+        writer.add_tensor_info(tensor, (size,), np.dtype(np.float32), size * 4)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
@@ -154,8 +178,8 @@ def write_model(name: str, type_name: str, path: Path, zeros: bool = False) -> N
         random = np.random.default_rng(1)
         for _, rows, columns, stored in matrices(shape, kind):
             writer.write_tensor_data(random_blocks(random, rows, columns, stored))
-        for _ in norms(shape):
-            writer.write_tensor_data(np.ones(shape.hidden, np.float32))
+        for _, size, value in vectors(shape):
+            writer.write_tensor_data(np.full(size, value, np.float32))
         writer.close()
     partial.rename(path)
 
@@ -163,7 +187,7 @@ def write_model(name: str, type_name: str, path: Path, zeros: bool = False) -> N
 def main() -> None:
     parser = argparse.ArgumentParser(description="Write a GGUF model with random weights.")
     parser.add_argument("shape", choices=SHAPES)
-    parser.add_argument("type", choices=TYPES, help="of the linear weights; embeddings and head are q8_0")
+    parser.add_argument("type", choices=TYPES, help="of the linear weights")
     parser.add_argument("output", type=Path)
     options = parser.parse_args()
     write_model(options.shape, options.type, options.output)

@@ -23,7 +23,7 @@ def test_bench_json_has_the_promised_fields(home_assistant: Path, tmp_path: Path
     assert 0 < latency["p50"] <= latency["p99"] <= latency["max"]
     for key in (
         "prompt_to_first_token_ms", "start_to_first_token_ms", "weight_bytes_per_token", "peak_resident_bytes",
-        "peak_private_bytes",
+        "peak_private_bytes", "load_ms",
     ):  # fmt: skip
         assert report[key] > 0, key
     assert report["peak_private_bytes"] <= report["peak_resident_bytes"]
@@ -44,3 +44,13 @@ def test_bench_options(home_assistant: Path) -> None:
     assert_input_error(run("tern", "bench", home_assistant, "--prompt", "60", "--context", "64"), "--context")
     assert_usage_error(run("tern", "bench", home_assistant, "--prompt", "0"), "--prompt")
     assert_usage_error(run("tern", "bench", home_assistant, "--runs", "0"), "--runs")
+
+
+def test_latency_is_measured_at_one_position(home_assistant: Path) -> None:
+    steps = bench_json(home_assistant, "--generate", "0", "--latency", "40")["token_latency_ms"]
+    assert 0 < steps["p50"] <= steps["p99"] <= steps["max"]
+    # Room for one step is enough, however many there are.
+    bench_json(home_assistant, "--generate", "0", "--latency", "40", "--context", "5")
+    refused = run("tern", "bench", home_assistant, "--prompt=5", "--generate=0", "--latency=1", "--context=5")
+    assert_input_error(refused, "--prompt 5", "--context")
+    assert_usage_error(run("tern", "bench", home_assistant, "--latency", "x"), "--latency")

@@ -36,6 +36,7 @@ using Json = nlohmann::ordered_json;
 struct BenchOptions {
   EngineOptions engine;
   uint32_t prompt = 128, generate = 32, runs = 5;
+  uint32_t latencySteps = 0; ///< 0: the latency is that of the generated tokens
   std::string json, trace;
   bool kernels = false;
 };
@@ -51,7 +52,8 @@ struct Measurement {
   Samples promptRate, generateRate; ///< tokens/s, one value a run
   Samples promptToFirstTokenMs;     ///< one value a run
   Samples startToFirstTokenMs;      ///< one value a run
-  Samples stepMs;                   ///< every step of every run
+  Samples stepMs;                   ///< every step of every run, or those at one position
+  double loadMs = 0;                ///< model and session
   uint64_t peakPrivateBytes = 0;
 };
 
@@ -113,14 +115,38 @@ std::vector<std::string> startCommand(const BenchOptions &options, uint32_t cont
   return command;
 }
 
-Measurement measure(const BenchOptions &options, const Model &model, uint32_t context) {
+/// Single tokens evaluated behind the prompt that slot 0 begins with, all at the same position;
+/// each is the most likely one behind its predecessor.
+Samples stepsAtOnePosition(const BenchOptions &options, const Model &model, tern_session *session) {
+  Samples steps;
+  int32_t token = 0;
+  for (uint32_t step = 0; step < options.latencySteps; ++step) {
+    tern_error error = TERN_ERROR_INIT;
+    check(tern_slot_truncate(session, 0, options.prompt, &error), error, model.path());
+    tern_batch batch = TERN_BATCH_INIT;
+    batch.rows = 1;
+    batch.tokens = &token;
+    tern_logits logits = TERN_LOGITS_INIT;
+    const Clock::time_point before = Clock::now();
+    check(tern_forward(session, &batch, &logits, &error), error, model.path());
+    const float *end = logits.logits + model.info().vocabulary_size;
+    token = int32_t(std::max_element(logits.logits, end) - logits.logits);
+    steps.add(milliseconds(Clock::now() - before));
+  }
+  return steps;
+}
+
+Measurement measure(const BenchOptions &options, const Model &model, uint32_t context,
+                    Clock::time_point loadBegin) {
   const SessionHandle session = model.createSession(options.engine);
+  const double loadMs = milliseconds(Clock::now() - loadBegin);
   const std::vector<int32_t> prompt = randomTokens(options.prompt, model.info().vocabulary_size);
   SamplingOptions greedy;
   greedy.temperature = 0;
   greedy.maxTokens = options.generate + 1; // the first token belongs to the prompt's time
 
   Measurement result;
+  result.loadMs = loadMs;
   for (uint32_t run = 0; run <= options.runs; ++run) {
     tern_error error = TERN_ERROR_INIT;
     check(tern_slot_truncate(session.get(), 0, 0, &error), error, model.path());
@@ -132,8 +158,11 @@ Measurement measure(const BenchOptions &options, const Model &model, uint32_t co
     result.promptToFirstTokenMs.add(record.promptMs);
     if (options.generate > 0)
       result.generateRate.add(double(options.generate) * 1000 / record.stepMsSum);
-    result.stepMs.add(record.stepMs);
+    if (options.latencySteps == 0)
+      result.stepMs.add(record.stepMs);
   }
+  if (options.latencySteps > 0)
+    result.stepMs = stepsAtOnePosition(options, model, session.get());
   result.peakPrivateBytes = privateBytes(); // a session's memory only grows
   for (uint32_t run = 0; run < options.runs; ++run)
     result.startToFirstTokenMs.add(firstOutputMs(startCommand(options, context), model.path()));
@@ -165,6 +194,7 @@ Json toJson(const BenchOptions &options, const Model &model, uint32_t threads,
           {"prompt_to_first_token_ms", measured.promptToFirstTokenMs.median()},
           {"start_to_first_token_ms", measured.startToFirstTokenMs.median()},
           {"token_latency_ms", latency},
+          {"load_ms", measured.loadMs},
           {"weight_bytes_per_token", model.info().weight_bytes_per_token},
           {"peak_resident_bytes", peakResidentBytes()},
           {"peak_private_bytes", measured.peakPrivateBytes},
@@ -204,6 +234,7 @@ void printTable(const Json &json) {
   rate("generate", json["generate"]);
   line("prompt to first token",
        formatText("%.2f ms", json["prompt_to_first_token_ms"].get<double>()));
+  line("load", formatText("%.2f ms", json["load_ms"].get<double>()));
   line("start to first token",
        formatText("%.2f ms", json["start_to_first_token_ms"].get<double>()));
   if (const Json &latency = json["token_latency_ms"]; !latency.is_null()) {
@@ -225,14 +256,16 @@ void bench(const BenchOptions &options) {
                                             "it with --weights=map or copy");
   if (!options.json.empty() && options.json == options.trace)
     throw CLI::ValidationError("--json", "names the file of --trace");
+  const Clock::time_point loadBegin = Clock::now();
   const Model model(options.engine.model, options.engine.weights, options.engine.requireKey);
   const uint32_t context = model.contextFor(options.engine.context);
-  if (uint64_t(options.prompt) + options.generate > context)
+  const uint32_t steps = std::max(options.generate, std::min(1u, options.latencySteps));
+  if (uint64_t(options.prompt) + steps > context)
     throw InputError(
         model.path(),
         formatText("--prompt %u and --generate %u do not fit a context of %u positions; "
                    "make them shorter or raise --context",
-                   options.prompt, options.generate, context));
+                   options.prompt, steps, context));
   // Before the measurement: what cannot be written should not cost its time.
   std::optional<OutputFile> trace, figures;
   if (!options.trace.empty()) {
@@ -243,7 +276,7 @@ void bench(const BenchOptions &options) {
     requireNoInput(options.json, {options.engine.model, options.engine.requireKey, options.trace});
     figures.emplace(options.json);
   }
-  const Measurement measured = measure(options, model, context);
+  const Measurement measured = measure(options, model, context, loadBegin);
   const uint32_t threads = options.engine.threads ? options.engine.threads : availableCpus();
   Json json = toJson(options, model, threads, measured);
   if (options.kernels)
@@ -282,6 +315,13 @@ void addBench(CLI::App &program) {
   command
       ->add_option("--generate", options->generate,
                    "Single-token steps timed after the prompt; 0: none (default: 32)")
+      ->type_name("N");
+  command
+      ->add_option(
+          "--latency", options->latencySteps,
+          "Time N single-token steps at one position, behind the prompt, and report their "
+          "latency in place of that of the generated tokens, whose position grows; 0: none "
+          "(default: 0)")
       ->type_name("N");
   command->add_option("--runs", options->runs, "Timed runs (default: 5)")
       ->type_name("N")

@@ -1,0 +1,148 @@
+"""Speed, start, jitter and memory of Tern beside llama.cpp: one run, the same files, the same threads, alternating.
+
+    python test/bench/compare.py --encodings tq2_0 q4_0 --json build/bench/compare.json --plot build/bench/compare.svg
+
+For each shape and encoding a model with random weights is written once (bench_models.py). Then, several times over, each
+engine is started afresh: Tern, llama.cpp repacking weights at load, llama.cpp not repacking. Measured are prefill, single
+steps behind a prompt, their latency at one position, the time to load, from a process's start to its first token, and
+the peak resident set. Printed are medians, and the ratio to llama.cpp in its faster setting; the last column is the weight
+bytes that decoding reads per second, as a share of the read bandwidth measured in the same pages in between.
+
+`--server URL MODEL` measures a running server with OpenAI's interface, or Ollama's, instead (server.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from bench_models import ENCODINGS, Model, prepare
+from engines import LlamaCpp, Task, Tern, Values, build_bandwidth, build_llama_cpp
+from report import draw, table
+from server import measure_server
+from synthetic_gguf import SHAPES
+
+ROOT = Path(__file__).parents[2]
+Engine = Tern | LlamaCpp
+
+
+@dataclass
+class Row:
+    """One model with one number of threads: by engine and metric a value per repetition."""
+
+    shape: str
+    encoding: str
+    threads: int
+    compile_seconds: float
+    engines: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    bandwidth: list[float] = field(default_factory=list)
+
+    def add(self, engine: str, values: Values) -> None:
+        metrics = self.engines.setdefault(engine, {})
+        for metric, value in values.items():
+            metrics.setdefault(metric, []).append(value)
+
+
+def tasks(options: argparse.Namespace, threads: int) -> list[Task]:
+    """The first measures the start too; long prompts are evaluated once in a process."""
+    result = [Task(128, 32, threads, runs=3, latency=options.latency, first=True)]
+    if options.long:
+        result += [Task(512, 0, threads, runs=1), Task(2048, 32, threads, runs=1)]
+    return result
+
+
+def measure(options: argparse.Namespace, model: Model, threads: int, engines: list[Engine], bandwidth: Path) -> Row:
+    row = Row(model.shape, model.encoding, threads, model.compile_seconds)
+    mode = "copy" if options.weights == "copy" else "map"
+    for repetition in range(options.repetitions):
+        print(f"{model.shape} {model.encoding}, {threads} threads, repetition {repetition + 1}", file=sys.stderr)
+        command: list[str | Path] = [bandwidth, model.artifact, mode, str(threads)]
+        row.bandwidth.append(float(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout))
+        for task in tasks(options, threads):
+            for engine in engines:
+                row.add(engine.name, engine.measure(model, task))
+    return row
+
+
+def measure_all(options: argparse.Namespace) -> list[Row]:
+    rows = []
+    options.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        bandwidth = build_bandwidth(Path(folder))
+        peer = build_llama_cpp(Path(folder))
+        engines = [Tern(options.bin, options.weights), LlamaCpp(peer, repack=True), LlamaCpp(peer, repack=False)]
+        for shape in options.shapes:
+            for encoding in options.encodings:
+                model = prepare(shape, encoding, options.folder, options.bin)
+                for threads in options.threads:
+                    rows.append(measure(options, model, threads, engines, bandwidth))
+                    if options.json:  # a long run that is interrupted leaves what it has
+                        write_json(options.json, rows)
+    return rows
+
+
+def cpu_name() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+def write_json(path: Path, rows: list[Row]) -> None:
+    report = {
+        "machine": f"{os.cpu_count()} processors of {cpu_name()}",
+        "date": datetime.date.today().isoformat(),
+        "rows": [asdict(row) for row in rows],
+    }
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(report, indent=1) + "\n")
+    partial.rename(path)
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=["tinyllama-1.1b"])
+    parser.add_argument("--encodings", nargs="+", choices=ENCODINGS, default=["tq2_0", "q4_0", "q4_k_m"])
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--latency", type=int, default=100, metavar="STEPS", help="single steps at one position")
+    parser.add_argument("--long", action="store_true", help="prompts of 512 and 2048 tokens too")
+    parser.add_argument("--weights", choices=["auto", "map", "copy"], default="auto")
+    parser.add_argument("--bin", type=Path, default=Path(os.environ.get("TERN_BIN_DIR", ROOT / "build" / "bin")))
+    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "bench", help="keeps models and artifacts")
+    parser.add_argument("--json", type=Path, help="write all values here")
+    parser.add_argument("--plot", type=Path, help="draw speeds into this file (.svg, .png)")
+    parser.add_argument("--show", type=Path, metavar="JSON", help="measure nothing, show what --json wrote")
+    parser.add_argument("--server", nargs=2, metavar=("URL", "MODEL"), help="measure a running server")
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parse_options()
+    if options.server:
+        speeds = measure_server(*options.server, repetitions=options.repetitions)
+        for metric, values in speeds.items():
+            print(f"{metric}: {statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f})")
+        return
+    if options.show:
+        rows = [Row(**row) for row in json.loads(options.show.read_text())["rows"]]
+    else:
+        rows = measure_all(options)
+        if options.json:
+            write_json(options.json, rows)
+    print(table([asdict(row) for row in rows]))
+    if options.plot:
+        draw([asdict(row) for row in rows], options.plot)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""What compare.py measured as a table in Markdown and as a plot."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+TERN = "tern"
+PEERS = ("llama.cpp", "llama.cpp, not repacked")
+HIGHER_IS_BETTER = ("prefill", "decode")
+METRICS = (
+    "decode 128", "decode 2048", "prefill 128", "prefill 512", "prefill 2048",
+    "latency p50", "latency p99", "latency max", "load", "start to first token", "peak resident",
+)  # fmt: skip
+Row = dict[str, Any]
+
+
+def unit(metric: str) -> str:
+    if metric.startswith(HIGHER_IS_BETTER):
+        return "tokens/s"
+    return "MB" if metric == "peak resident" else "ms"
+
+
+def scaled(metric: str, values: list[float]) -> list[float]:
+    return [value / 1e6 for value in values] if metric == "peak resident" else values
+
+
+def better_peer(row: Row, metric: str) -> str | None:
+    """The setting of the peer that is best at this metric."""
+    present = [peer for peer in PEERS if metric in row["engines"].get(peer, {})]
+    if not present:
+        return None
+    choose = max if metric.startswith(HIGHER_IS_BETTER) else min
+    return choose(present, key=lambda peer: statistics.median(row["engines"][peer][metric]))
+
+
+def ratio(row: Row, metric: str) -> float | None:
+    """Tern's value over the better peer's."""
+    peer = better_peer(row, metric)
+    if peer is None:
+        return None
+    return statistics.median(row["engines"][TERN][metric]) / statistics.median(row["engines"][peer][metric])
+
+
+def bandwidth_share(row: Row) -> float:
+    engine = row["engines"][TERN]
+    read = statistics.median(engine["decode 128"]) * statistics.median(engine["weight bytes per token"])
+    return read / statistics.median(row["bandwidth"])
+
+
+def number(value: float) -> str:
+    return f"{value:.0f}" if value >= 1000 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def spread(values: list[float]) -> str:
+    return f"{number(statistics.median(values))} ({number(min(values))} to {number(max(values))})"
+
+
+def table(rows: list[Row]) -> str:
+    header = ["model", "threads", "", "Tern", "llama.cpp", "its setting", "ratio", "of read bandwidth"]
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    for row in rows:
+        for metric in METRICS:
+            if metric not in row["engines"][TERN]:
+                continue
+            peer = better_peer(row, metric)
+            cells = [f"{row['shape']} {row['encoding']}", str(row["threads"]), f"{metric}, {unit(metric)}"]
+            cells.append(spread(scaled(metric, row["engines"][TERN][metric])))
+            if peer is None:
+                cells += ["", "", ""]
+            else:
+                cells.append(spread(scaled(metric, row["engines"][peer][metric])))
+                cells += ["not repacked" if peer == PEERS[1] else "repacked", f"{ratio(row, metric):.2f}"]
+            gigabytes = statistics.median(row["bandwidth"]) / 1e9
+            cells.append(f"{bandwidth_share(row):.0%} of {gigabytes:.1f} GB/s" if metric == "decode 128" else "")
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def draw(rows: list[Row], path: Path) -> None:
+    """Bars of decode and prefill speed, a group a model and number of threads."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    matplotlib.rcParams["svg.hashsalt"] = "tern"  # the same file every time
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 2, figsize=(11, 0.6 * len(rows) + 1.6), layout="constrained")
+    labels = [f"{row['shape']}\n{row['encoding']}, {row['threads']} threads" for row in rows]
+    colours = {TERN: "#0b6e4f", PEERS[0]: "#9aa5b1", PEERS[1]: "#cbd2d9"}
+    for axis, metric in zip(axes, ("decode 128", "prefill 128"), strict=True):
+        for index, (name, colour) in enumerate(colours.items()):
+            places = [line + 0.27 * (index - 1) for line in range(len(rows))]
+            values = [statistics.median(row["engines"].get(name, {}).get(metric, [0])) for row in rows]
+            bars = axis.barh(places, values, 0.27, label=name, color=colour)
+            axis.bar_label(bars, fmt="%.0f", fontsize=7, padding=2)
+        axis.set_yticks(range(len(rows)), labels, fontsize=8)
+        axis.invert_yaxis()
+        axis.set_xlabel("tokens/s")
+        axis.set_title("decode" if metric.startswith("decode") else "prefill of 128 tokens", fontsize=10)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[1].legend(fontsize=8, frameon=False)
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    pyplot.close(figure)

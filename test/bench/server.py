@@ -1,0 +1,96 @@
+"""Measures a running server of another program: OpenAI's completions interface (llama-server, vLLM, LM Studio, ...), or
+Ollama's, which is known by its /api/version.
+
+One request at a time. Speeds are what a client sees: tokens of the prompt until the first piece of text, pieces after it;
+Ollama's are those it reports itself. Prompts differ, so that a server's prompt cache does not answer them.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+WORDS = ("light", "house", "water", "seven", "green", "paper", "river", "stone", "music", "cloud", "table", "night")
+TIMEOUT_SECONDS = 600
+
+
+class ServerError(Exception):
+    """The server cannot be reached, or answers with something else than text."""
+
+
+def post(url: str, body: dict[str, Any]) -> Iterator[str]:
+    """Lines of the answer, as they come."""
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
+            for line in answer:
+                yield line.decode(errors="replace").strip()
+    except urllib.error.HTTPError as error:
+        raise ServerError(f"{url}: status {error.code}: {error.read()[:300].decode(errors='replace')}") from error
+    except OSError as error:
+        raise ServerError(f"{url}: {error}") from error
+
+
+def is_ollama(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/api/version", timeout=TIMEOUT_SECONDS) as answer:
+            return "version" in json.load(answer)
+    except (urllib.error.HTTPError, json.JSONDecodeError):
+        return False
+    except OSError as error:
+        raise ServerError(f"{url}: {error}") from error
+
+
+def ask_ollama(url: str, model: str, prompt: str, tokens: int) -> tuple[float, float]:
+    """Tokens/s of prompt and of answer."""
+    options = {"num_predict": tokens, "temperature": 0}
+    body = {"model": model, "prompt": prompt, "raw": True, "stream": False, "options": options}
+    report = json.loads("".join(post(f"{url}/api/generate", body)))
+    if "eval_count" not in report:
+        raise ServerError(f"{url}: {report.get('error', 'no figures in the answer')}")
+    return (
+        report["prompt_eval_count"] * 1e9 / report["prompt_eval_duration"],
+        report["eval_count"] * 1e9 / report["eval_duration"],
+    )
+
+
+def ask_openai(url: str, model: str, prompt: str, tokens: int) -> tuple[float, float]:
+    """Tokens/s of prompt and of answer."""
+    body = {"model": model, "prompt": prompt, "max_tokens": tokens, "temperature": 0, "stream": True}
+    body["stream_options"] = {"include_usage": True}
+    start = time.perf_counter()
+    times, prompt_tokens, answer_tokens = [], 0, 0
+    for line in post(f"{url}/v1/completions", body):
+        if not line.startswith("data:") or line == "data: [DONE]":
+            continue
+        event = json.loads(line.removeprefix("data:"))
+        if any(choice.get("text") for choice in event.get("choices", [])):
+            times.append(time.perf_counter())
+        if usage := event.get("usage"):
+            prompt_tokens, answer_tokens = usage["prompt_tokens"], usage["completion_tokens"]
+    if len(times) < 2:
+        raise ServerError(f"{url}: fewer than two pieces of text in the answer")
+    if not prompt_tokens:
+        raise ServerError(f"{url}: does not say how many tokens the prompt had (stream_options.include_usage)")
+    return prompt_tokens / (times[0] - start), (max(answer_tokens, len(times)) - 1) / (times[-1] - times[0])
+
+
+def measure_server(
+    url: str, model: str, repetitions: int, words: int = 128, tokens: int = 32
+) -> dict[str, list[float]]:
+    """Speeds of `repetitions` requests behind one of warm-up."""
+    url = url.rstrip("/").removesuffix("/v1")
+    ask = ask_ollama if is_ollama(url) else ask_openai
+    prefill, decode = [], []
+    for repetition in range(repetitions + 1):
+        prompt = " ".join(random.Random(repetition).choices(WORDS, k=words))
+        speeds = ask(url, model, prompt, tokens)
+        if repetition:
+            prefill.append(speeds[0])
+            decode.append(speeds[1])
+    return {"prefill, tokens/s": prefill, "decode, tokens/s": decode}

@@ -1,0 +1,145 @@
+"""The peer benchmark (test/bench): one small run of all of it, its report, and its client of other programs' servers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from programs import BIN
+from report import bandwidth_share, better_peer, ratio, table
+from server import ServerError, measure_server
+
+COMPARE = Path(__file__).parents[1] / "bench" / "compare.py"
+
+
+def compare(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(COMPARE), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+
+
+def test_engines_are_compared_on_the_same_file(tmp_path: Path) -> None:
+    figures, plot = tmp_path / "figures.json", tmp_path / "plot.svg"
+    options = ["--shapes", "tiny", "--encodings", "q4_0", "q2_0", "--threads", "2", "--repetitions", "2", "--long"]
+    files = ["--folder", tmp_path / "models", "--bin", BIN, "--json", figures, "--plot", plot]
+    result = compare(*options, *files, "--latency", "10")
+    assert result.returncode == 0, result.stderr
+    report = json.loads(figures.read_text())
+    assert [row["encoding"] for row in report["rows"]] == ["q4_0", "q2_0"]
+    for row in report["rows"]:
+        assert len(row["bandwidth"]) == 2
+        assert set(row["engines"]) == {"tern", "llama.cpp", "llama.cpp, not repacked"}
+        for name, metrics in row["engines"].items():
+            assert {"prefill 128", "prefill 512", "decode 128", "decode 2048", "latency p99", "load"} <= set(metrics), (
+                name
+            )
+            assert {"start to first token", "peak resident"} <= set(metrics), name
+            for values in metrics.values():
+                assert len(values) == 2 and min(values) > 0
+    assert result.stdout == table(report["rows"]) + "\n"
+    assert plot.read_text().startswith("<?xml")
+    shown = compare("--show", figures)
+    assert shown.stdout == result.stdout
+
+
+def row_of(tern: dict[str, float], repacked: dict[str, float], plain: dict[str, float]) -> dict:
+    engines = {"tern": tern, "llama.cpp": repacked, "llama.cpp, not repacked": plain}
+    return {
+        "shape": "s", "encoding": "e", "threads": 1, "bandwidth": [20e9, 10e9, 12e9],
+        "engines": {name: {metric: [value] for metric, value in values.items()} for name, values in engines.items()},
+    }  # fmt: skip
+
+
+def test_ratios_are_to_the_better_setting() -> None:
+    row = row_of(
+        {"decode 128": 30, "load": 1, "weight bytes per token": 2e8},
+        {"decode 128": 20, "load": 4},
+        {"decode 128": 10, "load": 2},
+    )
+    assert better_peer(row, "decode 128") == "llama.cpp" and ratio(row, "decode 128") == 1.5
+    assert better_peer(row, "load") == "llama.cpp, not repacked" and ratio(row, "load") == 0.5
+    assert bandwidth_share(row) == pytest.approx(30 * 2e8 / 12e9)
+
+
+class FakeServer(BaseHTTPRequestHandler):
+    """OpenAI's completions and Ollama's generate, as their documentations have them. `server.kind` says which."""
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+    def answer(self, body: bytes, status: int = 200) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        if self.path == "/api/version" and self.server.kind == "ollama":  # type: ignore[attr-defined]
+            self.answer(b'{"version": "0.9.0"}')
+        else:
+            self.answer(b"not found", 404)
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.requests.append(body)  # type: ignore[attr-defined]
+        if body["model"] != "m":
+            self.answer(b'{"error": "model not found"}', 404)
+        elif self.path == "/api/generate":
+            figures = {
+                "prompt_eval_count": 100,
+                "prompt_eval_duration": 10**9,
+                "eval_count": 30,
+                "eval_duration": 2 * 10**9,
+            }
+            self.answer(json.dumps({"response": "x", "done": True, **figures}).encode())
+        elif self.path == "/v1/completions":
+            events = [{"choices": [{"text": f" {i}"}]} for i in range(body["max_tokens"])]
+            events.append({"choices": [], "usage": {"prompt_tokens": 128, "completion_tokens": body["max_tokens"]}})
+            text = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
+            self.answer((text + "data: [DONE]\n\n").encode())
+        else:
+            self.answer(b"not found", 404)
+
+
+@contextmanager
+def serving(kind: str) -> Iterator[ThreadingHTTPServer]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), FakeServer)
+    server.kind, server.requests = kind, []  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_ollama_is_measured_by_its_own_figures() -> None:
+    with serving("ollama") as server:
+        speeds = measure_server(f"http://127.0.0.1:{server.server_port}/", "m", repetitions=2)
+        assert speeds == {"prefill, tokens/s": [100.0, 100.0], "decode, tokens/s": [15.0, 15.0]}
+        prompts = [request["prompt"] for request in server.requests]  # type: ignore[attr-defined]
+        assert len(set(prompts)) == 3, "a prompt cache would answer"
+
+
+def test_openai_servers_are_measured_by_the_times_of_their_pieces() -> None:
+    with serving("openai") as server:
+        speeds = measure_server(f"http://127.0.0.1:{server.server_port}/v1", "m", repetitions=2)
+        assert all(value > 0 for values in speeds.values() for value in values)
+        request = server.requests[0]  # type: ignore[attr-defined]
+        assert request["stream"] and request["max_tokens"] == 32 and request["temperature"] == 0
+
+
+@pytest.mark.parametrize("kind", ["ollama", "openai"])
+def test_servers_that_refuse_are_errors(kind: str) -> None:
+    with serving(kind) as server, pytest.raises(ServerError, match="404"):
+        measure_server(f"http://127.0.0.1:{server.server_port}", "other", repetitions=1)
+    with pytest.raises(ServerError, match="refused"):
+        measure_server(f"http://127.0.0.1:{server.server_port}", "m", repetitions=1)
