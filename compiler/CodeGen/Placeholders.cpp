@@ -2,8 +2,10 @@
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/IR/IRBuilder.h"
+#include "llvm/IR/InlineAsm.h"
 #include "llvm/IR/IntrinsicsAArch64.h"
 #include "llvm/IR/IntrinsicsX86.h"
+#include <functional>
 
 using namespace llvm;
 
@@ -13,19 +15,23 @@ namespace {
 
 constexpr StringLiteral prefix = "tern_placeholder_";
 
-class LookUpExpander {
+/// What an operation does with a vector of bytes of a natural width, for all calls like `call`.
+using Operation = std::function<Value *(IRBuilder<> &, Value *bytes, CallInst &call)>;
+
+/// Replaces calls on single bytes, which Halide has made of an operation on a vector, by the
+/// operation on vectors. Operands behind the first are constants.
+class ByteCallExpander {
 public:
-  LookUpExpander(Function &placeholder, const TargetInfo &target)
-      : placeholder(placeholder), isArm(target.family == "arm"), widest(target.byteShuffle) {}
+  ByteCallExpander(Function &placeholder, unsigned widest, Operation operation)
+      : placeholder(placeholder), operation(std::move(operation)), widest(widest) {}
 
   Error run() {
     SmallVector<CallInst *> calls;
     for (User *user : placeholder.users()) {
       auto *call = dyn_cast<CallInst>(user);
-      if (!call || !isa<ConstantInt>(call->getArgOperand(1)) ||
-          !isa<ConstantInt>(call->getArgOperand(2)))
+      if (!call || !all_of(drop_begin(call->args()), [](Value *v) { return isa<ConstantInt>(v); }))
         return createStringError("a use of '" + placeholder.getName() +
-                                 "' without a constant table");
+                                 "' with operands that are no constants");
       calls.push_back(call);
     }
     SmallVector<InsertElementInst *> ends;
@@ -50,19 +56,19 @@ public:
   }
 
 private:
-  CallInst *lookUpCall(Value *value) const {
+  CallInst *byteCall(Value *value) const {
     auto *call = dyn_cast<CallInst>(value);
     return call && call->getCalledFunction() == &placeholder ? call : nullptr;
   }
-  /// `user` as an insertion of a look-up's result into a lane.
+  /// `user` as an insertion of a call's result into a lane.
   InsertElementInst *chainLink(User *user) const {
     auto *insert = dyn_cast_if_present<InsertElementInst>(user);
-    return insert && isa<ConstantInt>(insert->getOperand(2)) && lookUpCall(insert->getOperand(1))
+    return insert && isa<ConstantInt>(insert->getOperand(2)) && byteCall(insert->getOperand(1))
                ? insert
                : nullptr;
   }
 
-  /// What a chain amounts to: one look-up of a vector of its codes. Lanes that it does not fill
+  /// What a chain amounts to: the operation on a vector of its bytes. Lanes that it does not fill
   /// must be poison: LLVM lets users of the first lanes take the vector from the middle of a chain.
   /// Null if it is no such chain.
   Value *expandChain(InsertElementInst *end) {
@@ -72,23 +78,22 @@ private:
     while (auto *link = chainLink(dyn_cast<InsertElementInst>(base))) {
       CallInst *&call = calls[cast<ConstantInt>(link->getOperand(2))->getZExtValue()];
       if (!call) // a later insertion hides an earlier one
-        call = lookUpCall(link->getOperand(1));
+        call = byteCall(link->getOperand(1));
       base = link->getOperand(0);
     }
     if (is_contained(calls, nullptr) && !isa<PoisonValue>(base))
       return nullptr;
-    CallInst &any = *lookUpCall(end->getOperand(1));
+    CallInst &any = *byteCall(end->getOperand(1));
     for (CallInst *call : calls)
-      if (call && (call->getArgOperand(1) != any.getArgOperand(1) ||
-                   call->getArgOperand(2) != any.getArgOperand(2)))
+      if (call && !equal(drop_begin(call->args()), drop_begin(any.args())))
         return nullptr;
     IRBuilder<> builder(end);
-    return lookUp(builder, codesOf(builder, calls), any);
+    return expand(builder, bytesOf(builder, calls), any);
   }
 
-  /// The codes of the calls as a vector: the one they were extracted from, where there is one.
+  /// The bytes of the calls as a vector: the one they were extracted from, where there is one.
   /// Lanes without a call are poison.
-  Value *codesOf(IRBuilder<> &builder, ArrayRef<CallInst *> calls) {
+  Value *bytesOf(IRBuilder<> &builder, ArrayRef<CallInst *> calls) {
     Value *source = nullptr;
     SmallVector<int> mask;
     for (CallInst *call : calls) {
@@ -106,24 +111,24 @@ private:
     return builder.CreateShuffleVector(source, mask);
   }
   Value *gather(IRBuilder<> &builder, ArrayRef<CallInst *> calls) {
-    Value *codes = PoisonValue::get(FixedVectorType::get(builder.getInt8Ty(), calls.size()));
+    Value *bytes = PoisonValue::get(FixedVectorType::get(builder.getInt8Ty(), calls.size()));
     for (auto [lane, call] : enumerate(calls))
       if (call)
-        codes = builder.CreateInsertElement(codes, call->getArgOperand(0), uint64_t(lane));
-    return codes;
+        bytes = builder.CreateInsertElement(bytes, call->getArgOperand(0), uint64_t(lane));
+    return bytes;
   }
 
-  /// A look-up that Halide left alone: in lane 0 of a vector.
+  /// A call that Halide left alone: in lane 0 of a vector.
   void expandOne(CallInst *call) {
     IRBuilder<> builder(call);
-    Value *codes = builder.CreateVectorSplat(16, call->getArgOperand(0));
+    Value *bytes = builder.CreateVectorSplat(16, call->getArgOperand(0));
     call->replaceAllUsesWith(
-        builder.CreateExtractElement(lookUp(builder, codes, *call), uint64_t(0)));
+        builder.CreateExtractElement(expand(builder, bytes, *call), uint64_t(0)));
   }
 
   /// Any number of bytes, in vectors of 16, 32 or 64.
-  Value *lookUp(IRBuilder<> &builder, Value *codes, CallInst &call) {
-    unsigned lanes = cast<FixedVectorType>(codes->getType())->getNumElements();
+  Value *expand(IRBuilder<> &builder, Value *bytes, CallInst &call) {
+    unsigned lanes = cast<FixedVectorType>(bytes->getType())->getNumElements();
     unsigned width = widest;
     while (width > 16 && width / 2 >= lanes)
       width /= 2;
@@ -132,8 +137,7 @@ private:
       SmallVector<int> mask;
       for (unsigned i = 0; i < width; ++i)
         mask.push_back(int(std::min(first + i, lanes - 1)));
-      pieces.push_back(
-          shuffleBytes(builder, tableOf(call, width), builder.CreateShuffleVector(codes, mask)));
+      pieces.push_back(operation(builder, builder.CreateShuffleVector(bytes, mask), call));
     }
     Value *result = pieces.front();
     while (pieces.size() > 1) { // pairs, the last repeated where their number is odd
@@ -155,33 +159,45 @@ private:
     return builder.CreateShuffleVector(result, mask);
   }
 
-  Constant *tableOf(CallInst &call, unsigned width) {
-    SmallVector<uint8_t> bytes;
-    for (unsigned i = 0; i < width; ++i) {
-      uint64_t word = cast<ConstantInt>(call.getArgOperand(1 + i % 16 / 8))->getZExtValue();
-      bytes.push_back(uint8_t(word >> (i % 8 * 8)));
-    }
-    return ConstantDataVector::get(call.getContext(), bytes);
-  }
-
-  Value *shuffleBytes(IRBuilder<> &builder, Constant *table, Value *codes) const {
-    if (isArm)
-      return builder.CreateIntrinsic(Intrinsic::aarch64_neon_tbl1, {codes->getType()},
-                                     {table, codes});
-    switch (cast<FixedVectorType>(codes->getType())->getNumElements()) {
-    case 64:
-      return builder.CreateIntrinsic(Intrinsic::x86_avx512_pshuf_b_512, {table, codes});
-    case 32:
-      return builder.CreateIntrinsic(Intrinsic::x86_avx2_pshuf_b, {table, codes});
-    default:
-      return builder.CreateIntrinsic(Intrinsic::x86_ssse3_pshuf_b_128, {table, codes});
-    }
-  }
-
   Function &placeholder;
-  bool isArm;
+  Operation operation;
   unsigned widest;
 };
+
+unsigned sizeOf(Value *bytes) { return cast<FixedVectorType>(bytes->getType())->getNumElements(); }
+
+/// The bytes of a table of 16 that lie at `codes`, below 16. Two words hold the table.
+Value *lookUp(IRBuilder<> &builder, Value *codes, CallInst &call, bool isArm) {
+  SmallVector<uint8_t> bytes;
+  for (unsigned i = 0; i < sizeOf(codes); ++i) {
+    uint64_t word = cast<ConstantInt>(call.getArgOperand(1 + i % 16 / 8))->getZExtValue();
+    bytes.push_back(uint8_t(word >> (i % 8 * 8)));
+  }
+  Constant *table = ConstantDataVector::get(call.getContext(), bytes);
+  if (isArm)
+    return builder.CreateIntrinsic(Intrinsic::aarch64_neon_tbl1, {codes->getType()},
+                                   {table, codes});
+  switch (sizeOf(codes)) {
+  case 64:
+    return builder.CreateIntrinsic(Intrinsic::x86_avx512_pshuf_b_512, {table, codes});
+  case 32:
+    return builder.CreateIntrinsic(Intrinsic::x86_avx2_pshuf_b, {table, codes});
+  default:
+    return builder.CreateIntrinsic(Intrinsic::x86_ssse3_pshuf_b_128, {table, codes});
+  }
+}
+
+/// The bytes themselves, of which LLVM then knows nothing: an empty piece of assembly, which has
+/// them in a register.
+Value *hide(IRBuilder<> &builder, Value *bytes, const char *constraints) {
+  Type *type = bytes->getType();
+  InlineAsm *nothing = InlineAsm::get(FunctionType::get(type, {type}, false), "", constraints,
+                                      /*hasSideEffects=*/false);
+  CallInst *call = builder.CreateCall(nothing, bytes);
+  call->setMemoryEffects(MemoryEffects::none());
+  call->setDoesNotThrow();
+  return call;
+}
 
 } // namespace
 
@@ -189,11 +205,22 @@ Error expandPlaceholders(Module &module, const TargetInfo &target) {
   for (Function &function : module) {
     if (!function.getName().starts_with(prefix) || function.use_empty())
       continue;
-    StringRef operation = function.getName().drop_front(prefix.size());
-    if (operation != "lookup16" || target.byteShuffle == 0)
-      return createStringError("target " + target.name + " has no instruction for '" + operation +
-                               "'");
-    if (Error error = LookUpExpander(function, target).run())
+    StringRef name = function.getName().drop_front(prefix.size());
+    const bool isArm = target.family == "arm";
+    Operation operation;
+    if (name == "lookup16" && target.byteShuffle)
+      operation = [&](IRBuilder<> &builder, Value *bytes, CallInst &call) {
+        return lookUp(builder, bytes, call, isArm);
+      };
+    if (name == "hide")
+      operation = [&](IRBuilder<> &builder, Value *bytes, CallInst &) {
+        const char *any = isArm ? "=w,0" : target.vectorBytes == 64 ? "=v,0" : "=x,0";
+        return hide(builder, bytes, any);
+      };
+    if (!operation)
+      return createStringError("target " + target.name + " has no instruction for '" + name + "'");
+    unsigned widest = name == "hide" ? target.vectorBytes : target.byteShuffle;
+    if (Error error = ByteCallExpander(function, widest, std::move(operation)).run())
       return error;
   }
   return Error::success();

@@ -7,6 +7,9 @@
 // kernel that would call a function that does not exist is never emitted.
 //
 //   u8 lookup16(u8 code, u64 low, u64 high)   byte `code` (0..15) of a table of two constants
+//   u8 hide(u8 value)                         the value, of which LLVM then knows nothing: it costs
+//                                             no instruction and keeps it from folding a cheap
+//                                             chain (3 v, 3 (3 v), ...) into dear constants
 #ifndef TERN_COMPILER_CODEGEN_PLACEHOLDERS_H
 #define TERN_COMPILER_CODEGEN_PLACEHOLDERS_H
 

@@ -248,6 +248,8 @@ Halide::Func foldLanes(KernelBuilder &builder, Halide::Func partial, const std::
 
 /// A stored float code (f32, f16, or bf16 as u16) as f32.
 Halide::Expr floatCode(const WeightValue &weight, const Halide::Expr &stored);
+/// A byte of base-3 digits times 1, 3, 9, ... modulo 256, `count` of them.
+std::vector<Halide::Expr> base3Steps(const Halide::Expr &byte, int count);
 
 /// An outer scale or minimum as stored (f16, f32 or e8m0) as f32.
 Halide::Expr floatScale(const WeightValue &weight, const Halide::Expr &stored);

@@ -36,8 +36,8 @@ struct LinearStages {
   Halide::RDom minimumDotOver;
   Halide::Func dot;      ///< i32; undefined for Float
   Halide::RDom dotOver;  ///< Dot4: (i, plane, line); PairSum16: (half, chunk); Widened16: (half)
-  Halide::Func planeDot; ///< Dot4 with planes in place: i32, a dimension `plane` after the lane
-  Halide::RDom planeDotOver; ///< (i, line)
+  Halide::Func planeDot; ///< Dot4 in several sums: i32, their number a dimension after the lane
+  Halide::RDom planeDotOver; ///< planes in place: (i, line); base 3: (i, plane, line)
   Halide::Func half;     ///< a dimension `half` first; PairSum16: i16, `chunk` last; Widened16: i32
   Halide::RDom halfOver; ///< PairSum16: (plane, line); Widened16: (pair, plane, line)
   Halide::Func product;  ///< PairSum16: i16, (half, lane, plane, line, part, ...)

@@ -74,6 +74,7 @@ private:
   void superSums(const ActValue &x);
   void dot4(const ActValue &x, const Expr &start);
   void dot4InPlace(const ActValue &x, const Expr &start);
+  void dot4Base3(const ActValue &x, const Expr &start);
   void pairSum16(const ActValue &x, const Expr &start);
   void widened16(const ActValue &x, const Expr &start);
 
@@ -179,9 +180,12 @@ void LinearBuilder::groupedSum(const ActValue &x) {
   stages.dot = Func("dot");
   switch (stages.form) {
   case DotForm::Dot4:
+    // Of several rows each takes the digits once extracted.
+    if (builder.rowRange().single() && encoding.codes == CodeKind::TernaryB3 && !takesSigned())
+      dot4Base3(x, start);
     // Planes in place end with a shift each, which a single line does not pay for.
-    if (builder.rowRange().single() && stages.planes > 1 && stages.lines > 1 && !takesSigned() &&
-        codesAreMultipliers())
+    else if (builder.rowRange().single() && stages.planes > 1 && stages.lines > 1 &&
+             !takesSigned() && codesAreMultipliers())
       dot4InPlace(x, start);
     else
       dot4(x, start);
@@ -263,6 +267,27 @@ void LinearBuilder::dot4InPlace(const ActValue &x, const Expr &start) {
   for (int i = 1; i < stages.planes; ++i)
     total = total + (stages.planeDot(lane, i, part, tile, row, inner, cell, group) >> (i * bits));
   stages.dot(lane, part, tile, row, inner, cell, group) = total;
+}
+
+// Five base-3 digits of a byte without extracting them: v(0) is the byte, v(k + 1) = 3 v(k) mod
+// 256, and 256 digit(k) = 3 v(k) - v(k + 1). So the sum over digits is (3 sum0 - sum1) / 256 of
+// sums over v(k) and v(k + 1), two dot products to a digit. Both are below 260 * 255 * 127 in a
+// group of 256.
+void LinearBuilder::dot4Base3(const ActValue &x, const Expr &start) {
+  Var next("next");
+  RDom r(0, 4, 0, stages.planes, 0, stages.lines, "r");
+  std::vector<Expr> v =
+      base3Steps(weight.codes(r.x, lane, inner * stages.lines + r.z, cell, part, group, weightTile),
+                 stages.planes + 1);
+  stages.planeDot = Func("planeDot");
+  stages.planeDot(lane, next, part, tile, row, inner, cell, group) = 0;
+  stages.planeDot(lane, next, part, tile, row, inner, cell, group) += Halide::cast<int32_t>(
+      Halide::widening_mul(Halide::mux(r.y + next, v), activation(x, r.x, r.y, r.z)));
+  stages.planeDotOver = r;
+  auto sum = [&](int number) {
+    return stages.planeDot(lane, number, part, tile, row, inner, cell, group);
+  };
+  stages.dot(lane, part, tile, row, inner, cell, group) = start + ((3 * sum(0) - sum(1)) >> 8);
 }
 
 void LinearBuilder::pairSum16(const ActValue &x, const Expr &start) {

@@ -5,6 +5,15 @@ using Halide::Expr;
 
 namespace tern {
 
+std::vector<Expr> base3Steps(const Expr &byte, int count) {
+  std::vector<Expr> steps = {byte};
+  while (int(steps.size()) < count)
+    steps.push_back(Halide::Internal::Call::make(Halide::UInt(8), "tern_placeholder_hide",
+                                                 {steps.back() + steps.back() + steps.back()},
+                                                 Halide::Internal::Call::PureExtern));
+  return steps;
+}
+
 Expr floatCode(const WeightValue &weight, const Expr &stored) {
   if (weight.encoding.codes == CodeKind::BF16) // the upper half of an f32
     return Halide::reinterpret<float>(Halide::cast<uint32_t>(stored) << 16);
@@ -25,13 +34,10 @@ namespace {
 // Digit `plane` of five base-3 digits (WeightLayout.h), by multiplication modulo 256.
 Expr base3Digit(const Expr &byte, const Expr &plane) {
   std::vector<Expr> digits;
-  Expr v = byte;
-  for (int i = 0; i < 5; ++i) {
-    // 3 v >> 8 without a wider type: how often 3 v passes 256.
+  // 3 v >> 8 without a wider type: how often 3 v passes 256.
+  for (const Expr &v : base3Steps(byte, 5))
     digits.push_back(Halide::cast<uint8_t>(v > Halide::cast<uint8_t>(85)) +
                      Halide::cast<uint8_t>(v > Halide::cast<uint8_t>(170)));
-    v = v + v + v;
-  }
   return Halide::mux(plane, digits);
 }
 

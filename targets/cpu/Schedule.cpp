@@ -202,10 +202,16 @@ void Schedule::dot4(LinearStages &s, const LoopLevel &oneGroup) {
     s.planeDot.compute_at(oneGroup);
     overLanes(Halide::Stage(s.planeDot), floatLanes, {}, {plane, row});
     s.planeDot.unroll(plane);
-    overLanes(s.planeDot.update().atomic(), floatLanes, {s.planeDotOver.x},
-              {plane, row, s.planeDotOver.y});
+    const Halide::RDom &over = s.planeDotOver;
+    const RVar &line = over[over.dimensions() - 1];
+    std::vector<VarOrRVar> loops = {plane, row, line};
+    if (over.dimensions() == 3)
+      loops.insert(loops.begin() + 1, over.y);
+    overLanes(s.planeDot.update().atomic(), floatLanes, {over.x}, loops);
     s.planeDot.update().unroll(plane);
-    unrollLines(s.planeDot.update(), s.planeDotOver.y, s.lines);
+    if (over.dimensions() == 3)
+      s.planeDot.update().unroll(over.y);
+    unrollLines(s.planeDot.update(), line, s.lines);
     return;
   }
   s.dot.compute_at(oneGroup);

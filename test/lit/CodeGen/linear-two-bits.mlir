@@ -40,5 +40,7 @@
 // REDEFINE: %{encoding} = ternary-b3, group = 256, scale = f16
 // RUN: %{asm} --target=x86_64-avx2 | %loops vpmaddubsw --vector | %{check}=TQ1_0-AVX2
 // RUN: %{asm} --target=x86_64-avx512vnni | %loops vpdpbusd --vector | %{check}=TQ1_0-AVX512
-// TQ1_0-AVX2: linear_0:{{.* }}vpand=1.14{{.* }}vpcmpeqb=1.43 vpmaddubsw=1 vpmaddwd=0.143{{.* }}vpor=0.286
-// TQ1_0-AVX512: linear_0:{{.* }}vpdpbusd=1
+// One row, AVX2: five digits of two comparisons each. With dot products of unsigned bytes the digits are not extracted:
+// two products to each, and two additions for the next step (3 v modulo 256), no constants 9, 27, 81.
+// TQ1_0-AVX2: linear_0:{{.* }}vpaddb=1.6{{.* }}vpand=1{{.* }}vpcmpeqb=2 vpmaddubsw=1{{.* }}vpmaxub=2
+// TQ1_0-AVX512: linear_0:{{.* }}vmovdqa=0.1 vpaddb=1 vpbroadcastd=0.125 vpdpbusd=1{{$}}
