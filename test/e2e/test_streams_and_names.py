@@ -125,3 +125,8 @@ def test_inspect_refuses_a_context_beyond_the_model(small_artifact: Path) -> Non
 def test_poolings_go_by_their_names(pooling: str) -> None:
     command = ["embed", "m.tern", "-p", "a", "-o", "x.npy", f"--pooling={pooling}"]
     assert_usage_error(run("tern", *command), "--pooling", "mean, last or none" if pooling else "")
+
+
+@pytest.mark.parametrize("arguments", [["run", "", "-p", "a"], ["inspect", ""], ["verify", ""], ["tokenize", ""]])
+def test_an_empty_name_of_a_model_is_wrong_usage(arguments: list[str]) -> None:
+    assert_usage_error(run("tern", *arguments), "needs the name of a file")

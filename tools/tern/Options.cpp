@@ -233,7 +233,10 @@ CLI::Validator requireOutputName() {
 }
 
 void addModelArgument(CLI::App &command, std::string &model) {
-  command.add_option("MODEL", model, "Compiled model, a .tern file")->required()->type_name("");
+  command.add_option("MODEL", model, "Compiled model, a .tern file")
+      ->required()
+      ->type_name("")
+      ->check(requireName());
 }
 
 void addThreadsOption(CLI::App &command, uint32_t &threads) {
