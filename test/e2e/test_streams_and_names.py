@@ -130,3 +130,14 @@ def test_poolings_go_by_their_names(pooling: str) -> None:
 @pytest.mark.parametrize("arguments", [["run", "", "-p", "a"], ["inspect", ""], ["verify", ""], ["tokenize", ""]])
 def test_an_empty_name_of_a_model_is_wrong_usage(arguments: list[str]) -> None:
     assert_usage_error(run("tern", *arguments), "needs the name of a file")
+
+
+def test_the_limits_that_the_help_names_hold(small_artifact: Path) -> None:
+    text = " ".join(succeed("tern", "run", "--help").text.split())
+    assert "up to 512 times" in text and "up to 16 times, of at most 256 bytes" in text
+    command = ["run", small_artifact, "-p", "a", "-n", "1"]
+    succeed("tern", *command, *["--logit-bias=1+1"] * 512, *["--stop", "x" * 256] * 16)
+    assert_usage_error(run("tern", *command, *["--logit-bias=1+1"] * 513), "--logit-bias", "512")
+    assert_usage_error(run("tern", *command, *["--stop", "x"] * 17), "--stop", "16")
+    assert_input_error(run("tern", *command, "--context-shift", "--context=8", "--keep=8"), "keeps 8 of 8")
+    succeed("tern", *command, "--context-shift", "--context=8", "--keep=7")
