@@ -56,6 +56,10 @@ def test_calibration_is_refused_with_the_way_around(small_gguf: Path, tmp_path: 
         ["--quantize=int4", "--imatrix="],
         ["--imatrix="],
         ["--i2s-block=32"],
+        ["--quantize=f16", "--quantize=f32"],
+        ["--kv=f16", "--kv=f16"],
+        ["--timing", "--timing"],
+        ["-j1", "-j2"],
         ["--x86-asm-syntax=intel"],  # LLVM's, registered in the compiler's process, which generates no code
         ["--debug-pass=Structure"],
     ],
@@ -115,3 +119,9 @@ def test_modules_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "bad.mlir").write_text("garbage\nmore")
     assert_input_error(run("ternc", "bad.mlir", "--emit=fused-ir", cwd=tmp_path), "bad.mlir", "1:1", "garbage")
     assert_input_error(run("ternc", "none.mlir", "--emit=fused-ir", cwd=tmp_path), "none.mlir", "could not open")
+
+
+def test_an_unknown_kind_is_answered_with_the_known(small_gguf: Path, tmp_path: Path) -> None:
+    for kind in ("", "TERN", "fused"):
+        result = run("ternc", small_gguf, "-o", tmp_path / "x", f"--emit={kind}")
+        assert_usage_error(result, f"'{kind}'", "static-library", "plan-ir")

@@ -107,3 +107,37 @@ def test_a_nul_in_a_message_is_refused_not_cut_at(home_assistant: Path, tmp_path
 @pytest.mark.parametrize("option", ["--context", "--threads"])
 def test_memory_options_are_not_for_gguf_files(option: str, small_gguf: Path) -> None:
     assert_usage_error(run("tern", "inspect", small_gguf, option, "4"), option, "GGUF")
+
+
+@pytest.mark.parametrize("subcommand", ["logits", "embed", "run"])
+def test_what_a_context_can_be_raised_to_is_said(subcommand: str, small_artifact: Path, tmp_path: Path) -> None:
+    output = [] if subcommand == "run" else ["-o", tmp_path / "x.npy"]
+    result = run("tern", subcommand, small_artifact, "--tokens", "1,2,3,4,5", "--context", "4", *output)
+    length = json.loads(succeed("tern", "inspect", small_artifact, "--json").text)["context_length"]
+    assert_input_error(result, "--context", f"length is {length}")
+
+
+def test_inspect_refuses_a_context_beyond_the_model(small_artifact: Path) -> None:
+    assert_input_error(run("tern", "inspect", small_artifact, "--context", "1000000"), "1000000", "length")
+
+
+@pytest.mark.parametrize("pooling", ["max", "0", "MEAN", ""])
+def test_poolings_go_by_their_names(pooling: str) -> None:
+    command = ["embed", "m.tern", "-p", "a", "-o", "x.npy", f"--pooling={pooling}"]
+    assert_usage_error(run("tern", *command), "--pooling", "mean, last or none" if pooling else "")
+
+
+@pytest.mark.parametrize("arguments", [["run", "", "-p", "a"], ["inspect", ""], ["verify", ""], ["tokenize", ""]])
+def test_an_empty_name_of_a_model_is_wrong_usage(arguments: list[str]) -> None:
+    assert_usage_error(run("tern", *arguments), "needs the name of a file")
+
+
+def test_the_limits_that_the_help_names_hold(small_artifact: Path) -> None:
+    text = " ".join(succeed("tern", "run", "--help").text.split())
+    assert "up to 512 times" in text and "up to 16 times, of at most 256 bytes" in text
+    command = ["run", small_artifact, "-p", "a", "-n", "1"]
+    succeed("tern", *command, *["--logit-bias=1+1"] * 512, *["--stop", "x" * 256] * 16)
+    assert_usage_error(run("tern", *command, *["--logit-bias=1+1"] * 513), "--logit-bias", "512")
+    assert_usage_error(run("tern", *command, *["--stop", "x"] * 17), "--stop", "16")
+    assert_input_error(run("tern", *command, "--context-shift", "--context=8", "--keep=8"), "keeps 8 of 8")
+    succeed("tern", *command, "--context-shift", "--context=8", "--keep=7")

@@ -1,4 +1,5 @@
 // tern embed: hidden states of texts, as a NumPy file.
+#include "tools/tern/Generate.h"
 #include "tools/tern/InputError.h"
 #include "tools/tern/Model.h"
 #include "tools/tern/NpyFile.h"
@@ -15,6 +16,16 @@ namespace tern::cli {
 namespace {
 
 enum class Pooling { mean, last, none };
+
+Pooling parsePooling(const std::string &text) {
+  if (text == "mean")
+    return Pooling::mean;
+  if (text == "last")
+    return Pooling::last;
+  if (text == "none")
+    return Pooling::none;
+  throw CLI::ValidationError("--pooling", "'" + text + "' is not mean, last or none");
+}
 
 struct EmbedOptions {
   EngineOptions engine;
@@ -100,11 +111,7 @@ void writeEmbeddings(const EmbedOptions &options) {
     if (prompt.empty())
       throw InputError("the prompt", "has no tokens, and so no embedding");
     model.requireTokens(prompt);
-    if (prompt.size() > context)
-      throw InputError(model.path(),
-                       formatText("%zu tokens do not fit a context of %u positions; raise "
-                                  "--context",
-                                  prompt.size(), context));
+    requireRoom(model, prompt.size(), context);
     rows += options.pooling == Pooling::none ? prompt.size() : 1;
   }
   Embedder embedder(model, options, context);
@@ -138,12 +145,11 @@ void addEmbed(CLI::App &program) {
   prompt->add_option("--tokens", options->tokens, "Token ids: 1,2,3; nothing is added")
       ->type_name("IDS");
   prompt->require_option(1);
-  const std::map<std::string, Pooling> poolings = {
-      {"mean", Pooling::mean}, {"last", Pooling::last}, {"none", Pooling::none}};
   command
-      ->add_option("--pooling", options->pooling,
-                   "mean (default): of all tokens; last: of the last token; none: a row for each")
-      ->transform(CLI::CheckedTransformer(poolings).description(""))
+      ->add_option_function<std::string>(
+          "--pooling",
+          [options](const std::string &text) { options->pooling = parsePooling(text); },
+          "mean (default): of all tokens; last: of the last token; none: a row for each")
       ->type_name("mean|last|none");
   command->add_flag("--normalize", options->normalize, "Divide each row by its Euclidean length");
   command

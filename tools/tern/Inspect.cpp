@@ -58,7 +58,8 @@ void addInspect(CLI::App &program) {
                   "--threads. Nothing in the file is executed.");
   command->add_option("FILE", options->engine.model, "A .tern or .gguf file")
       ->required()
-      ->type_name("");
+      ->type_name("")
+      ->check(requireName());
   addContextOption(*command, options->engine.context);
   addThreadsOption(*command, options->engine.threads);
   command->add_flag("--json", options->json, "Print everything as JSON; sizes in bytes");

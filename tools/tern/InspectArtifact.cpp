@@ -188,6 +188,10 @@ Json describeArtifact(const EngineOptions &options) {
                 {"head_size", cache->head_size()},
                 {"window", cache->window()}};
   });
+  if (options.context > artifact.context_length())
+    throw InputError(options.model,
+                     formatText("a context of %u positions, the model's length is %u",
+                                options.context, artifact.context_length()));
   try {
     result["memory"] = memoryJson(options, programBytes);
   } catch (const InputError &error) { // most often: made for another CPU

@@ -1,4 +1,5 @@
 // tern logits: the model's output for every position of a token sequence, as a NumPy file.
+#include "tools/tern/Generate.h"
 #include "tools/tern/InputError.h"
 #include "tools/tern/Model.h"
 #include "tools/tern/NpyFile.h"
@@ -26,10 +27,7 @@ void writeLogits(const LogitsOptions &options) {
   model.requireTokens(tokens);
   EngineOptions engine = options.engine;
   engine.context = model.contextFor(engine.context);
-  if (tokens.size() > engine.context)
-    throw InputError(model.path(),
-                     formatText("%zu tokens do not fit a context of %u positions; raise --context",
-                                tokens.size(), engine.context));
+  requireRoom(model, tokens.size(), engine.context);
   const SessionHandle session = model.createSession(engine);
 
   const size_t vocabulary = model.info().vocabulary_size;

@@ -136,7 +136,7 @@ void addPenaltyOptions(CLI::App &command, SamplingOptions &options) {
               options.logitBiases.push_back(parseLogitBias(text));
           },
           "Add a number to a token's logit: 15043+1 or 15043-2.5; 15043-inf excludes the token; "
-          "can be repeated")
+          "numbers up to 1e6, up to 512 times")
       ->type_name("TOKEN(+/-)BIAS")
       ->allow_extra_args(false);
 }
@@ -212,6 +212,10 @@ std::string weightsText(const WeightsChoice &weights) {
   return weightsName(weights.mode) + size;
 }
 
+static_assert(TERN_MAX_LOGIT_BIASES == 512 && TERN_MAX_STOP_STRINGS == 16 &&
+                  TERN_MAX_STOP_STRING_BYTES == 256,
+              "the help and docs/command-line.md have these numbers");
+
 CLI::Validator requireName() {
   return CLI::Validator(
       [](std::string &text) {
@@ -233,7 +237,10 @@ CLI::Validator requireOutputName() {
 }
 
 void addModelArgument(CLI::App &command, std::string &model) {
-  command.add_option("MODEL", model, "Compiled model, a .tern file")->required()->type_name("");
+  command.add_option("MODEL", model, "Compiled model, a .tern file")
+      ->required()
+      ->type_name("")
+      ->check(requireName());
 }
 
 void addThreadsOption(CLI::App &command, uint32_t &threads) {
@@ -312,8 +319,10 @@ void addSamplingOptions(CLI::App &command, SamplingOptions &options, uint32_t de
       ->check(numberWithin(0, 1, "a number from 0 to 1"));
   addPenaltyOptions(command, options);
   command
-      .add_option("--stop", options.stops,
-                  "End before this text, wherever it appears in the answer; can be repeated")
+      .add_option(
+          "--stop", options.stops,
+          "End before this text, wherever it appears in the answer; up to 16 times, of at most "
+          "256 bytes each")
       ->type_name("TEXT")
       ->expected(1)
       ->allow_extra_args(false)

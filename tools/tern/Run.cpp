@@ -130,9 +130,9 @@ void runOne(const Model &model, const RunOptions &options, const std::vector<int
                {.onHandle = {}, .onPiece = writePiece});
   if (record.finish == TERN_FINISH_SLOT_FULL)
     std::fprintf(stderr,
-                 "tern: stopped: the context of %u positions is full; raise --context, or use "
-                 "--context-shift\n",
-                 context);
+                 "tern: stopped: the context of %u positions is full; raise --context (the model's "
+                 "own length is %u), or use --context-shift\n",
+                 context, model.info().context_length);
   if (options.stats && !options.promptCache.empty())
     std::fprintf(stderr, "prompt cache  %zu of %zu prompt tokens reused\n", record.reusedTokens,
                  prompt.size());

@@ -166,6 +166,15 @@ std::string optionOfLibraries() {
   return {};
 }
 
+/// An option given more often than once, of which all but the last would count for nothing. Empty
+/// if there is none.
+std::string optionGivenTwice() {
+  for (const auto &[name, option] : cl::getRegisteredOptions())
+    if (option->getNumOccurrences() > 1 && name != dimensions.ArgStr)
+      return name.str();
+  return {};
+}
+
 /// Stages before an option's show nothing of it. That is no error, so that one command line can
 /// look at all of them; a line on standard error says so.
 void noteOptionsWithoutEffect(OutputKind kind) {
@@ -202,7 +211,9 @@ int readOptions(CompileOptions &options) {
     return usageError(problem);
   std::optional<OutputKind> kind = parseKind(emit);
   if (!kind)
-    return usageError("unknown --emit kind '" + llvm::Twine(emit) + "'");
+    return usageError("unknown --emit kind '" + llvm::Twine(emit) +
+                      "'; known are tern, tern-ir, quantized-ir, fused-ir, plan-ir, stmt, llvm, "
+                      "asm, obj and static-library");
   options.kind = *kind;
   if (output.empty() && writesArtifact(*kind))
     return usageError("no output given, add -o OUT.tern");
@@ -294,6 +305,8 @@ int main(int argc, char **argv) {
     return wrongUsage;
   if (std::string name = optionOfLibraries(); !name.empty())
     return usageError("unknown option '" + name + "'");
+  if (std::string name = optionGivenTwice(); !name.empty())
+    return usageError((name.size() == 1 ? "-" : "--") + name + " is given more than once");
   if (listTargetNames) {
     if (!input.empty() || output.getNumOccurrences())
       return usageError("--list-targets goes alone");
