@@ -211,7 +211,10 @@ void Schedule::dot4(LinearStages &s, const LoopLevel &oneGroup) {
     s.planeDot.update().unroll(plane);
     if (over.dimensions() == 3)
       s.planeDot.update().unroll(over.y);
-    unrollLines(s.planeDot.update(), line, s.lines);
+    // Parts multiply the same activations, of which a group has few enough to stay in registers, or
+    // else they would be spilled from one part to the next.
+    if (s.parts == 1 || s.planes * s.lines <= 8)
+      unrollLines(s.planeDot.update(), line, s.lines);
     return;
   }
   s.dot.compute_at(oneGroup);

@@ -37,6 +37,11 @@
 // Q2_0-AVX2: linear_0:{{.* }}vpand=1{{.* }}vpmaddubsw=1 vpmaddwd=0.0625 vpsrlw=0.75
 // Q2_0-AVX512: linear_0:{{.* }}vpdpbusd=1
 
+// Two matrices of the same activations: those of a group would be kept from one to the other, and spilled.
+// DEFINE: %{stacked} = sed 's/ENCODING/%{encoding}/' %S/Inputs/linear-stacked.mlir > %t.mlir && ternc %t.mlir --emit=asm -o -
+// RUN: %{stacked} --target=x86_64-avx512vnni | %loops vpdpbusd --vector | %{check}=STACKED
+// STACKED: linear_0: addq=0.0625 cmpq=0.0625 jne=0.0625 vmovdqa=0.25 vpand{{.*}} vpbroadcastd=0.25 vpdpbusd=1{{ *$}}
+
 // REDEFINE: %{encoding} = ternary-b3, group = 256, scale = f16
 // RUN: %{asm} --target=x86_64-avx2 | %loops vpmaddubsw --vector | %{check}=TQ1_0-AVX2
 // RUN: %{asm} --target=x86_64-avx512vnni | %loops vpdpbusd --vector | %{check}=TQ1_0-AVX512
