@@ -44,6 +44,8 @@ def quantize(source: Path, target: Path, ftype: int) -> None:
     """llama.cpp's own quantizer; the file appears under its name when it is complete."""
     import llama_cpp
 
+    silent = llama_cpp.llama_log_callback(lambda level, text, user_data: None)
+    llama_cpp.llama_log_set(silent, None)
     partial = target.with_name(target.name + ".partial")
     parameters = llama_cpp.llama_model_quantize_default_params()
     parameters.ftype = ftype
