@@ -5,6 +5,7 @@
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/Process.h"
 #include "llvm/Support/Signals.h"
+#include "llvm/Support/raw_ostream.h"
 #include <cerrno>
 #include <system_error>
 #include <unistd.h>
@@ -80,6 +81,16 @@ Error OutputFile::commit() {
   committed = true;
   sys::DontRemoveFileOnSignal(temporary);
   return Error::success();
+}
+
+Error writeStandardOutput(StringRef text) {
+  outs() << text;
+  outs().flush();
+  if (!outs().has_error())
+    return Error::success();
+  std::string reason = outs().error().message();
+  outs().clear_error();
+  return createStringError("standard output: cannot be written: " + reason);
 }
 
 } // namespace tern

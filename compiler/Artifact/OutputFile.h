@@ -1,4 +1,4 @@
-// A file that appears under its name only when it is complete.
+// Output that is complete or an error: files under their names only when whole, standard output.
 #ifndef TERN_COMPILER_ARTIFACT_OUTPUTFILE_H
 #define TERN_COMPILER_ARTIFACT_OUTPUTFILE_H
 
@@ -35,6 +35,9 @@ private:
   int descriptor = -1;
   bool committed = false;
 };
+
+/// Writes all of `text` to standard output, or says why not.
+llvm::Error writeStandardOutput(llvm::StringRef text);
 
 } // namespace tern
 #endif
