@@ -26,7 +26,6 @@ public:
 
 private:
   OutputFile(llvm::StringRef path) : path(path) {}
-  std::error_code createTemporary();
   llvm::Error fail(const char *what, int number) const;
 
   std::string path;
@@ -35,6 +34,10 @@ private:
   int descriptor = -1;
   bool committed = false;
 };
+
+/// Creates and opens a file `path`.XXXXXXXX.tmp of random digits that SIGINT, SIGTERM and the like
+/// remove. `name` is empty after an error.
+std::error_code createTemporaryBeside(llvm::StringRef path, std::string &name, int &descriptor);
 
 /// Writes all of `text` to standard output, or says why not.
 llvm::Error writeStandardOutput(llvm::StringRef text);

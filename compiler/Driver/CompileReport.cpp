@@ -43,6 +43,8 @@ llvm::Error report(const CompileResult &result) {
           "%s: %.1f MB of weights shared with other variants, %.1f MB of its own\n",
           build.target.name.c_str(), double(bytes.shared) / 1e6, double(bytes.own) / 1e6);
     }
+  if (result.calibration)
+    print(*result.calibration, llvm::errs());
   QuantizationReport quantization(model);
   quantization.print(llvm::errs());
   if (result.budget)
@@ -88,6 +90,8 @@ llvm::Error report(const CompileResult &result) {
   root["stage_seconds"] = std::move(stages);
   root["variants"] = std::move(variants);
   root["weights"] = quantization.json();
+  if (result.calibration)
+    root["calibration"] = toJson(*result.calibration);
   if (result.budget)
     root["budget"] = toJson(*result.budget);
   root["notes"] = std::move(noteArray);

@@ -4,6 +4,7 @@
 
 #include "compiler/Artifact/ArtifactModel.h"
 #include "compiler/Calibrate/MixedPrecision.h"
+#include "compiler/Driver/Calibration.h"
 #include "compiler/Driver/CompileOptions.h"
 #include "compiler/Driver/Progress.h"
 #include "compiler/Driver/TargetBuild.h"
@@ -19,6 +20,7 @@ struct CompileResult {
   const StageTimer &timer;                      ///< ended
   llvm::ArrayRef<std::string> notes;            ///< printed elsewhere
   const MixedPrecisionChoice *budget = nullptr; ///< with a budget
+  const Calibration *calibration = nullptr;
 };
 
 /// Fails if the report of --json cannot be written.

@@ -69,7 +69,9 @@ private:
   StageTimer timer;
   ImportedModel imported;
   std::vector<TargetBuild> builds;
-  std::optional<ImportanceMatrix> importance;
+  std::optional<ImportanceMatrix> imatrix;
+  std::optional<Calibration> calibration;
+  const ImportanceMatrix *importance = nullptr;       ///< of one of these
   std::optional<MixedPrecisionChoice> mixedPrecision; ///< with a budget
   std::vector<std::string> notes;
   PassRunner passes{options.input, notes};
@@ -81,6 +83,7 @@ private:
     return options.kind == OutputKind::StaticLibrary ? StaticLibraryPaths(options.output).artifact
                                                      : options.output;
   }
+  llvm::Error calibrate();
   llvm::Error quantize();
   llvm::Error prepareTargets();
   llvm::Error compileKernels(EmitKind emit);
@@ -134,7 +137,8 @@ llvm::Error Compilation::import() {
     auto read = ImportanceMatrix::open(options.imatrix);
     if (!read)
       return read.takeError();
-    importance = std::move(*read);
+    imatrix = std::move(*read);
+    importance = &*imatrix;
   }
   ImportOptions importOptions;
   importOptions.i2sBlock = options.i2sBlock;
@@ -146,8 +150,9 @@ llvm::Error Compilation::import() {
   imported = std::move(*model);
   notes = imported.notes;
   std::vector<std::string> inputs = imported.inputFiles;
-  if (!options.imatrix.empty())
-    inputs.push_back(options.imatrix);
+  for (const std::string &file : {options.imatrix, options.calibration})
+    if (!file.empty())
+      inputs.push_back(file);
   return requireOutputsAreNoInputs(inputs);
 }
 
@@ -160,9 +165,21 @@ llvm::Error Compilation::requireOutputsAreNoInputs(ArrayRef<std::string> inputs)
   for (const std::string &file : inputs)
     for (const std::string &output : outputs)
       if (llvm::sys::fs::equivalent(file, output))
-        return llvm::createStringError(
-            output + ": is " + (file == options.imatrix ? "the importance matrix" : "the model") +
-            " itself; name another output file");
+        return llvm::createStringError(output + ": is " +
+                                       (file == options.imatrix       ? "the importance matrix"
+                                        : file == options.calibration ? "the text of --calibration"
+                                                                      : "the model") +
+                                       " itself; name another output file");
+  return llvm::Error::success();
+}
+
+llvm::Error Compilation::calibrate() {
+  timer.begin("calibrate");
+  auto result = tern::calibrate(imported, options, artifactPath(), progress, notes);
+  if (!result)
+    return result.takeError();
+  calibration = std::move(*result);
+  importance = &calibration->importance;
   return llvm::Error::success();
 }
 
@@ -181,7 +198,7 @@ llvm::Error Compilation::quantize() {
     MixedPrecisionOptions mixed;
     mixed.targets = options.targets;
     mixed.inputFiles = imported.inputFiles;
-    mixed.importance = importance ? &*importance : nullptr;
+    mixed.importance = importance;
     mixed.threads = options.jobs;
     auto choice = applyBudget(*imported.module, *policy, mixed);
     if (!choice)
@@ -305,13 +322,19 @@ llvm::Error Compilation::writeTern() {
 
   ArtifactBuilder builder(*imported.module, options.maxBatch, PipelineOptions().maxWanted);
   if (importance)
-    builder.setImportance(&*importance);
+    builder.setImportance(importance);
   builder.addMetadata("tern.producer", TERN_PRODUCER);
   builder.addMetadata("tern.options", "--quantize=" + options.quantize +
                                           " --kv=" + spelling(options.kv).str() +
                                           " --max-batch=" + std::to_string(options.maxBatch) +
                                           (options.i2sBlock == 128 ? "" : " --i2s-block=64") +
-                                          (importance ? " --imatrix" : ""));
+                                          (imatrix       ? " --imatrix"
+                                           : calibration ? " --calibration"
+                                                         : ""));
+  if (calibration) {
+    builder.addMetadata("tern.calibration_digest", calibration->textDigest);
+    builder.addMetadata("tern.calibration_tokens", std::to_string(calibration->tokens));
+  }
   builder.addMetadata("tern.source_digest", imported.sourceDigest);
   if (imported.tokenizer)
     if (llvm::Error error = builder.addTokenizer(*imported.tokenizer, [&](StringRef warning) {
@@ -329,10 +352,10 @@ llvm::Error Compilation::writeTern() {
       return error;
 
   if (importance && !mixedPrecision && builder.weighedMatrices() == 0)
-    return llvm::createStringError(
-        options.imatrix + ": weighs nothing: of its " + Twine(importance->size()) +
-        " entries none names a weight that --quantize=" + options.quantize +
-        " encodes anew as integers");
+    return llvm::createStringError((imatrix ? options.imatrix : options.calibration) +
+                                   ": weighs nothing: of its " + Twine(importance->size()) +
+                                   " entries none names a weight that --quantize=" +
+                                   options.quantize + " encodes anew as integers");
 
   timer.begin("pack");
   progress.begin("packing weights", "MB", 1e6);
@@ -344,6 +367,7 @@ llvm::Error Compilation::writeTern() {
   timer.end();
   CompileResult result{options, artifactPath(), model, builds, timer, notes};
   result.budget = mixedPrecision ? &*mixedPrecision : nullptr;
+  result.calibration = calibration ? &*calibration : nullptr;
   return report(result);
 }
 
@@ -360,6 +384,9 @@ llvm::Error Compilation::compile() {
     return error;
   if (options.kind == OutputKind::TernIR)
     return writeModule(*imported.module);
+  if (!options.calibration.empty())
+    if (llvm::Error error = calibrate())
+      return error;
   if (llvm::Error error = quantize())
     return error;
   if (options.kind == OutputKind::QuantizedIR)
