@@ -9,6 +9,7 @@
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/Process.h"
+#include "llvm/Support/Signals.h"
 #include "llvm/Support/Threading.h"
 #include "llvm/Support/raw_ostream.h"
 #include <csignal>
@@ -312,6 +313,9 @@ int main(int argc, char **argv) {
   if (isKernelWorkerCommand(argc, argv))
     return runKernelWorker(argc, argv);
 #ifdef SIGXFSZ
+  // LLVM sets its handlers with the first file, one for this signal too: let it do so before.
+  llvm::sys::RemoveFileOnSignal("");
+  llvm::sys::DontRemoveFileOnSignal("");
   std::signal(SIGXFSZ, SIG_IGN); // a file-size limit is an error of the write that meets it
 #endif
   cl::HideUnrelatedOptions(category);
