@@ -5,6 +5,7 @@
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/Process.h"
 #include "llvm/Support/Signals.h"
+#include "llvm/Support/raw_ostream.h"
 #include <cerrno>
 #include <system_error>
 #include <unistd.h>
@@ -22,23 +23,24 @@ Expected<std::unique_ptr<OutputFile>> OutputFile::create(StringRef path) {
   if (!sys::fs::is_symlink_file(path) || sys::fs::real_path(path, target))
     target = path;
   file->target = target.str().str();
-  if (std::error_code error = file->createTemporary())
+  if (std::error_code error =
+          createTemporaryBeside(file->target, file->temporary, file->descriptor))
     return createStringError(path + ": cannot create a file in its directory: " + error.message());
   return std::move(file);
 }
 
 /// Not createUniqueFile, which takes every '%' of a path for a random digit.
-std::error_code OutputFile::createTemporary() {
+std::error_code createTemporaryBeside(StringRef path, std::string &name, int &descriptor) {
   for (int attempt = 0;; ++attempt) {
-    temporary = formatv("{0}.{1:x-8}.tmp", target, sys::Process::GetRandomNumber()).str();
-    sys::RemoveFileOnSignal(temporary); // before there is a file that a signal could leave behind
+    name = formatv("{0}.{1:x-8}.tmp", path, sys::Process::GetRandomNumber()).str();
+    sys::RemoveFileOnSignal(name); // before there is a file that a signal could leave behind
     std::error_code error =
-        sys::fs::openFileForReadWrite(temporary, descriptor, sys::fs::CD_CreateNew,
-                                      sys::fs::OF_None, sys::fs::all_read | sys::fs::all_write);
+        sys::fs::openFileForReadWrite(name, descriptor, sys::fs::CD_CreateNew, sys::fs::OF_None,
+                                      sys::fs::all_read | sys::fs::all_write);
     if (!error)
       return error;
-    sys::DontRemoveFileOnSignal(temporary);
-    temporary.clear();
+    sys::DontRemoveFileOnSignal(name);
+    name.clear();
     if (error != std::errc::file_exists || attempt == 64)
       return error;
   }
@@ -80,6 +82,16 @@ Error OutputFile::commit() {
   committed = true;
   sys::DontRemoveFileOnSignal(temporary);
   return Error::success();
+}
+
+Error writeStandardOutput(StringRef text) {
+  outs() << text;
+  outs().flush();
+  if (!outs().has_error())
+    return Error::success();
+  std::string reason = outs().error().message();
+  outs().clear_error();
+  return createStringError("standard output: cannot be written: " + reason);
 }
 
 } // namespace tern

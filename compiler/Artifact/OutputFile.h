@@ -1,4 +1,4 @@
-// A file that appears under its name only when it is complete.
+// Output that is complete or an error: files under their names only when whole, standard output.
 #ifndef TERN_COMPILER_ARTIFACT_OUTPUTFILE_H
 #define TERN_COMPILER_ARTIFACT_OUTPUTFILE_H
 
@@ -26,7 +26,6 @@ public:
 
 private:
   OutputFile(llvm::StringRef path) : path(path) {}
-  std::error_code createTemporary();
   llvm::Error fail(const char *what, int number) const;
 
   std::string path;
@@ -35,6 +34,13 @@ private:
   int descriptor = -1;
   bool committed = false;
 };
+
+/// Creates and opens a file `path`.XXXXXXXX.tmp of random digits that SIGINT, SIGTERM and the like
+/// remove. `name` is empty after an error.
+std::error_code createTemporaryBeside(llvm::StringRef path, std::string &name, int &descriptor);
+
+/// Writes all of `text` to standard output, or says why not.
+llvm::Error writeStandardOutput(llvm::StringRef text);
 
 } // namespace tern
 #endif

@@ -5,6 +5,7 @@
 #include "compiler/Encoding/ScaleSearch.h"
 #include "compiler/Kernels/KernelCost.h"
 #include "compiler/Kernels/KernelSignature.h"
+#include "compiler/Text/TokenizerBuilder.h"
 #include "compiler/Transforms/WeightUnits.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/SymbolTable.h"
@@ -138,8 +139,16 @@ void ArtifactBuilder::addMetadata(StringRef key, StringRef text) {
   model.table.metadata.push_back(std::move(entry));
 }
 
-void ArtifactBuilder::setTokenizer(std::unique_ptr<fb::TokenizerT> tokenizer) {
-  model.table.tokenizer = std::move(tokenizer);
+llvm::Error ArtifactBuilder::addTokenizer(const TokenizerSpec &tokenizer,
+                                          llvm::function_ref<void(StringRef)> warn) {
+  flatbuffers::FlatBufferBuilder buffer;
+  auto built = buildTokenizer(tokenizer, buffer, warn);
+  if (!built)
+    return built.takeError();
+  buffer.Finish(*built);
+  model.table.tokenizer.reset(
+      flatbuffers::GetRoot<fb::Tokenizer>(buffer.GetBufferPointer())->UnPack());
+  return llvm::Error::success();
 }
 
 llvm::Expected<uint32_t> ArtifactBuilder::tensorIndex(WeightOp weight) {

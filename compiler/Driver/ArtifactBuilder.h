@@ -7,8 +7,10 @@
 #include "compiler/Dialect/Plan/PlanDialect.h"
 #include "compiler/Dialect/Tern/TernDialect.h"
 #include "compiler/Import/ImportanceMatrix.h"
+#include "compiler/Text/TokenizerSpec.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "targets/TargetInfo.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/Support/Error.h"
 
@@ -22,7 +24,10 @@ public:
   ArtifactBuilder(mlir::ModuleOp imported, int64_t maxBatch, int64_t maxWanted);
 
   void addMetadata(llvm::StringRef key, llvm::StringRef value);
-  void setTokenizer(std::unique_ptr<fb::TokenizerT> tokenizer);
+  /// `warn` is called for each thing of it that the artifact's tokenizer leaves out. After an error
+  /// the builder is as before.
+  llvm::Error addTokenizer(const TokenizerSpec &tokenizer,
+                           llvm::function_ref<void(llvm::StringRef)> warn);
 
   /// Weighs the errors of matrices that are encoded anew. Before the first variant; not owned.
   void setImportance(const ImportanceMatrix *matrix) { importance = matrix; }

@@ -34,6 +34,7 @@ struct CompileOptions {
   std::vector<std::string> targets; ///< at least one; one only unless kind is Tern
   std::string quantize = "keep";
   std::string imatrix;     ///< file that weighs errors of re-encoding; empty: none
+  std::string calibration; ///< text to gather such figures from; empty: none, else no imatrix
   unsigned i2sBlock = 128; ///< elements of a block of I2_S: 128 or 64
   KvElement kv = KvElement::F16;
   int64_t maxBatch = 64;

@@ -4,20 +4,11 @@
 // all targets are compiled in one batch so that `-j` workers stay busy.
 #include "compiler/Artifact/ArtifactWriter.h"
 #include "compiler/Artifact/OutputFile.h"
-#include "compiler/Artifact/VariantWeights.h"
-#include "compiler/Calibrate/MixedPrecision.h"
-#include "compiler/CodeGen/ImageLinker.h"
-#include "compiler/CodeGen/KernelCompiler.h"
 #include "compiler/Driver/ArtifactBuilder.h"
-#include "compiler/Driver/CompileOptions.h"
-#include "compiler/Driver/Progress.h"
-#include "compiler/Driver/QuantizationReport.h"
+#include "compiler/Driver/CompileReport.h"
 #include "compiler/Driver/StaticLibrary.h"
 #include "compiler/Driver/Version.h"
 #include "compiler/Import/Import.h"
-#include "compiler/Text/TokenizerBuilder.h"
-#include "compiler/Transforms/Passes.h"
-#include "targets/TargetInfo.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -27,23 +18,12 @@
 #include "mlir/Parser/Parser.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
-#include "llvm/Support/Format.h"
-#include "llvm/Support/JSON.h"
 #include "llvm/Support/Path.h"
 
 using namespace mlir;
 using namespace tern;
 
 namespace {
-
-/// One target's part of the work.
-struct TargetBuild {
-  TargetInfo target;
-  OwningOpRef<ModuleOp> module;
-  SmallVector<KernelOp> kernels;
-  std::vector<CompiledKernel> code;
-  LinkedImage image;
-};
 
 /// Names of files hold any byte; a message does nothing to a terminal.
 std::string printable(std::string text) {
@@ -69,13 +49,6 @@ llvm::Error writeFile(StringRef path, StringRef bytes) {
   return file ? (*file)->commit() : file.takeError();
 }
 
-SmallVector<LinkInput> linkInputs(const TargetBuild &build) {
-  SmallVector<LinkInput> inputs;
-  for (const CompiledKernel &kernel : build.code)
-    inputs.push_back({kernel.code, kernel.entrySymbol});
-  return inputs;
-}
-
 class Compilation {
 public:
   explicit Compilation(const CompileOptions &options)
@@ -96,18 +69,21 @@ private:
   StageTimer timer;
   ImportedModel imported;
   std::vector<TargetBuild> builds;
-  std::optional<ImportanceMatrix> importance;
+  std::optional<ImportanceMatrix> imatrix;
+  std::optional<Calibration> calibration;
+  const ImportanceMatrix *importance = nullptr;       ///< of one of these
   std::optional<MixedPrecisionChoice> mixedPrecision; ///< with a budget
   std::vector<std::string> notes;
+  PassRunner passes{options.input, notes};
 
   llvm::Error compile();
   llvm::Error import();
   llvm::Error requireOutputsAreNoInputs(ArrayRef<std::string> inputs) const;
-  llvm::Error runPasses(ModuleOp module, llvm::function_ref<void(OpPassManager &)> build);
   std::string artifactPath() const {
     return options.kind == OutputKind::StaticLibrary ? StaticLibraryPaths(options.output).artifact
                                                      : options.output;
   }
+  llvm::Error calibrate();
   llvm::Error quantize();
   llvm::Error prepareTargets();
   llvm::Error compileKernels(EmitKind emit);
@@ -124,7 +100,6 @@ private:
     result.maxBatch = options.maxBatch;
     return result;
   }
-  llvm::Error report(const ArtifactModel &model);
 };
 
 llvm::Error Compilation::import() {
@@ -162,7 +137,8 @@ llvm::Error Compilation::import() {
     auto read = ImportanceMatrix::open(options.imatrix);
     if (!read)
       return read.takeError();
-    importance = std::move(*read);
+    imatrix = std::move(*read);
+    importance = &*imatrix;
   }
   ImportOptions importOptions;
   importOptions.i2sBlock = options.i2sBlock;
@@ -174,8 +150,9 @@ llvm::Error Compilation::import() {
   imported = std::move(*model);
   notes = imported.notes;
   std::vector<std::string> inputs = imported.inputFiles;
-  if (!options.imatrix.empty())
-    inputs.push_back(options.imatrix);
+  for (const std::string &file : {options.imatrix, options.calibration})
+    if (!file.empty())
+      inputs.push_back(file);
   return requireOutputsAreNoInputs(inputs);
 }
 
@@ -188,28 +165,21 @@ llvm::Error Compilation::requireOutputsAreNoInputs(ArrayRef<std::string> inputs)
   for (const std::string &file : inputs)
     for (const std::string &output : outputs)
       if (llvm::sys::fs::equivalent(file, output))
-        return llvm::createStringError(
-            output + ": is " + (file == options.imatrix ? "the importance matrix" : "the model") +
-            " itself; name another output file");
+        return llvm::createStringError(output + ": is " +
+                                       (file == options.imatrix       ? "the importance matrix"
+                                        : file == options.calibration ? "the text of --calibration"
+                                                                      : "the model") +
+                                       " itself; name another output file");
   return llvm::Error::success();
 }
 
-/// Runs passes; the first error diagnostic becomes the error, warnings become notes.
-llvm::Error Compilation::runPasses(ModuleOp module,
-                                   llvm::function_ref<void(OpPassManager &)> build) {
-  std::string message;
-  ScopedDiagnosticHandler handler(&context, [&](Diagnostic &diagnostic) {
-    if (diagnostic.getSeverity() == DiagnosticSeverity::Error && message.empty())
-      message = diagnostic.str();
-    else if (diagnostic.getSeverity() == DiagnosticSeverity::Warning)
-      notes.push_back(diagnostic.str());
-    return success();
-  });
-  PassManager manager(&context);
-  build(manager);
-  if (failed(manager.run(module)))
-    return llvm::createStringError(options.input + ": " +
-                                   (message.empty() ? "a pass failed" : message));
+llvm::Error Compilation::calibrate() {
+  timer.begin("calibrate");
+  auto result = tern::calibrate(imported, options, artifactPath(), progress, notes);
+  if (!result)
+    return result.takeError();
+  calibration = std::move(*result);
+  importance = &calibration->importance;
   return llvm::Error::success();
 }
 
@@ -221,14 +191,14 @@ llvm::Error Compilation::quantize() {
   PipelineOptions pipeline;
   pipeline.policy = options.quantize;
   if (policy->budget() && !imported.inputFiles.empty()) {
-    if (llvm::Error error = runPasses(*imported.module, [](OpPassManager &manager) {
+    if (llvm::Error error = passes.run(*imported.module, [](OpPassManager &manager) {
           manager.addPass(createTernSimplify());
         }))
       return error;
     MixedPrecisionOptions mixed;
     mixed.targets = options.targets;
     mixed.inputFiles = imported.inputFiles;
-    mixed.importance = importance ? &*importance : nullptr;
+    mixed.importance = importance;
     mixed.threads = options.jobs;
     auto choice = applyBudget(*imported.module, *policy, mixed);
     if (!choice)
@@ -236,8 +206,8 @@ llvm::Error Compilation::quantize() {
     mixedPrecision = std::move(*choice);
     pipeline.policy = policy->patterns();
   }
-  return runPasses(*imported.module,
-                   [&](OpPassManager &manager) { buildQuantizePipeline(manager, pipeline); });
+  return passes.run(*imported.module,
+                    [&](OpPassManager &manager) { buildQuantizePipeline(manager, pipeline); });
 }
 
 llvm::Error Compilation::prepareTargets() {
@@ -253,14 +223,9 @@ llvm::Error Compilation::prepareTargets() {
     builds.push_back(std::move(build));
   }
   timer.begin("fuse");
-  for (TargetBuild &build : builds) {
-    if (llvm::Error error = runPasses(*build.module, [&](OpPassManager &manager) {
-          buildFusePipeline(manager, pipelineOptions(build.target));
-        }))
+  for (TargetBuild &build : builds)
+    if (llvm::Error error = build.fuse(passes, pipelineOptions(build.target)))
       return error;
-    build.kernels.assign(build.module->getOps<KernelOp>().begin(),
-                         build.module->getOps<KernelOp>().end());
-  }
   return llvm::Error::success();
 }
 
@@ -274,34 +239,17 @@ llvm::Error Compilation::compileKernels(EmitKind emit) {
     progress.update(done, count);
   };
   compileOptions.warn = [&](const std::string &warning) { notes.push_back(warning); };
-  for (TargetBuild &build : builds) {
-    auto code = tern::compileKernels(build.kernels, build.target, compileOptions);
-    if (!code)
-      return code.takeError();
-    build.code = std::move(*code);
-  }
+  for (TargetBuild &build : builds)
+    if (llvm::Error error = build.compileKernels(compileOptions))
+      return error;
   progress.clear();
   if (emit != EmitKind::Object)
     return llvm::Error::success();
   timer.begin("link");
-  for (TargetBuild &build : builds) {
-    auto image = linkImage(linkInputs(build));
-    if (!image)
-      return image.takeError();
-    build.image = std::move(*image);
-  }
+  for (TargetBuild &build : builds)
+    if (llvm::Error error = build.link())
+      return error;
   return llvm::Error::success();
-}
-
-/// Standard output, with what could not be written as an error.
-llvm::Error writeStandardOutput(StringRef text) {
-  llvm::outs() << text;
-  llvm::outs().flush();
-  if (!llvm::outs().has_error())
-    return llvm::Error::success();
-  std::string reason = llvm::outs().error().message();
-  llvm::outs().clear_error();
-  return llvm::createStringError("standard output: cannot be written: " + reason);
 }
 
 /// Writes a text or object file; "-" is standard output.
@@ -346,7 +294,7 @@ llvm::Error Compilation::packArtifact(ArtifactModel &model) {
 /// finds.
 llvm::Error Compilation::writeLibrary(ArtifactModel &model) {
   StaticLibraryPaths paths(options.output);
-  auto library = linkLibrary(linkInputs(builds.front()), paths.prefix);
+  auto library = linkLibrary(builds.front().linkInputs(), paths.prefix);
   if (!library)
     return library.takeError();
   auto archive = prepareFile(paths.library, library->archive);
@@ -369,34 +317,30 @@ llvm::Error Compilation::writeLibrary(ArtifactModel &model) {
 llvm::Error Compilation::writeTern() {
   timer.begin("plan");
   for (TargetBuild &build : builds)
-    if (llvm::Error error = runPasses(*build.module, [&](OpPassManager &manager) {
-          buildPlanPipeline(manager, pipelineOptions(build.target));
-        }))
+    if (llvm::Error error = build.plan(passes, pipelineOptions(build.target)))
       return error;
 
   ArtifactBuilder builder(*imported.module, options.maxBatch, PipelineOptions().maxWanted);
   if (importance)
-    builder.setImportance(&*importance);
+    builder.setImportance(importance);
   builder.addMetadata("tern.producer", TERN_PRODUCER);
   builder.addMetadata("tern.options", "--quantize=" + options.quantize +
                                           " --kv=" + spelling(options.kv).str() +
                                           " --max-batch=" + std::to_string(options.maxBatch) +
                                           (options.i2sBlock == 128 ? "" : " --i2s-block=64") +
-                                          (importance ? " --imatrix" : ""));
-  builder.addMetadata("tern.source_digest", imported.sourceDigest);
-  if (imported.tokenizer) {
-    flatbuffers::FlatBufferBuilder buffer;
-    auto tokenizer = buildTokenizer(*imported.tokenizer, buffer, [&](StringRef warning) {
-      notes.push_back("tokenizer: " + warning.str());
-    });
-    if (tokenizer) {
-      buffer.Finish(*tokenizer);
-      builder.setTokenizer(std::unique_ptr<fb::TokenizerT>(
-          flatbuffers::GetRoot<fb::Tokenizer>(buffer.GetBufferPointer())->UnPack()));
-    } else {
-      imported.tokenizerNote = llvm::toString(tokenizer.takeError());
-    }
+                                          (imatrix       ? " --imatrix"
+                                           : calibration ? " --calibration"
+                                                         : ""));
+  if (calibration) {
+    builder.addMetadata("tern.calibration_digest", calibration->textDigest);
+    builder.addMetadata("tern.calibration_tokens", std::to_string(calibration->tokens));
   }
+  builder.addMetadata("tern.source_digest", imported.sourceDigest);
+  if (imported.tokenizer)
+    if (llvm::Error error = builder.addTokenizer(*imported.tokenizer, [&](StringRef warning) {
+          notes.push_back("tokenizer: " + warning.str());
+        }))
+      imported.tokenizerNote = llvm::toString(std::move(error));
   if (!imported.tokenizerNote.empty()) {
     notes.push_back("no tokenizer in the artifact, only token ids will work: " +
                     imported.tokenizerNote);
@@ -408,10 +352,10 @@ llvm::Error Compilation::writeTern() {
       return error;
 
   if (importance && !mixedPrecision && builder.weighedMatrices() == 0)
-    return llvm::createStringError(
-        options.imatrix + ": weighs nothing: of its " + Twine(importance->size()) +
-        " entries none names a weight that --quantize=" + options.quantize +
-        " encodes anew as integers");
+    return llvm::createStringError((imatrix ? options.imatrix : options.calibration) +
+                                   ": weighs nothing: of its " + Twine(importance->size()) +
+                                   " entries none names a weight that --quantize=" +
+                                   options.quantize + " encodes anew as integers");
 
   timer.begin("pack");
   progress.begin("packing weights", "MB", 1e6);
@@ -421,84 +365,10 @@ llvm::Error Compilation::writeTern() {
     return error;
   progress.clear();
   timer.end();
-  return report(model);
-}
-
-/// Which weights each variant's plans read.
-VariantWeights variantWeights(const fb::ArtifactT &table) {
-  std::vector<uint64_t> sizes;
-  for (const auto &tensor : table.tensors)
-    sizes.push_back(tensor->size);
-  VariantWeights weights(std::move(sizes));
-  for (const auto &variant : table.variants) {
-    std::vector<uint32_t> read;
-    for (const auto &plan : variant->plans)
-      for (const auto &buffer : plan->buffers)
-        if (buffer->space == fb::MemorySpace::tensor)
-          read.push_back(buffer->index);
-    weights.addVariant(read);
-  }
-  return weights;
-}
-
-llvm::Error Compilation::report(const ArtifactModel &model) {
-  const VariantWeights weights = variantWeights(model.table);
-  if (builds.size() > 1)
-    for (auto [index, build] : llvm::enumerate(builds)) {
-      const VariantWeights::Bytes bytes = weights.of(index);
-      llvm::errs() << llvm::format(
-          "%s: %.1f MB of weights shared with other variants, %.1f MB of its own\n",
-          build.target.name.c_str(), double(bytes.shared) / 1e6, double(bytes.own) / 1e6);
-    }
-  QuantizationReport quantization(model);
-  quantization.print(llvm::errs());
-  if (mixedPrecision)
-    print(*mixedPrecision, llvm::errs());
-  std::string warning = quantization.ternaryWarning();
-  if (!warning.empty())
-    llvm::errs() << "ternc: " << options.input << ": WARNING: " << warning << '\n';
-  if (options.timing) {
-    for (const StageTimer::Stage &stage : timer.stages())
-      llvm::errs() << llvm::format("%-10s %8.3f s\n", stage.name.c_str(), stage.seconds);
-    llvm::errs() << llvm::format("%-10s %8.3f s\n", "total", timer.total());
-  }
-  if (!options.json)
-    return llvm::Error::success();
-  llvm::json::Object stages, root;
-  for (const StageTimer::Stage &stage : timer.stages())
-    stages[stage.name] = stage.seconds;
-  llvm::json::Array variants;
-  for (auto [index, build, variant] : llvm::enumerate(builds, model.table.variants)) {
-    const VariantWeights::Bytes bytes = weights.of(index);
-    llvm::json::Array kernels;
-    for (auto [kernel, code] : llvm::zip(build.kernels, build.code))
-      kernels.push_back(llvm::json::Object{{"name", kernel.getSymName()},
-                                           {"from_cache", code.fromCache},
-                                           {"seconds", code.seconds}});
-    const fb::PlanT &plan = *variant->plans.front();
-    variants.push_back(llvm::json::Object{{"target", build.target.name},
-                                          {"code_bytes", build.image.bytes.size()},
-                                          {"shared_weight_bytes", bytes.shared},
-                                          {"own_weight_bytes", bytes.own},
-                                          {"arena_bytes", plan.arena_bytes},
-                                          {"arena_lower_bound_bytes", plan.arena_lower_bound},
-                                          {"kernels", std::move(kernels)}});
-  }
-  llvm::json::Array noteArray;
-  for (const std::string &note : notes)
-    noteArray.push_back(note);
-  if (!warning.empty())
-    noteArray.push_back(warning);
-  root["output"] = artifactPath();
-  root["output_bytes"] = model.table.file_size;
-  root["seconds"] = timer.total();
-  root["stage_seconds"] = std::move(stages);
-  root["variants"] = std::move(variants);
-  root["weights"] = quantization.json();
-  if (mixedPrecision)
-    root["budget"] = toJson(*mixedPrecision);
-  root["notes"] = std::move(noteArray);
-  return writeStandardOutput(llvm::formatv("{0:2}\n", llvm::json::Value(std::move(root))).str());
+  CompileResult result{options, artifactPath(), model, builds, timer, notes};
+  result.budget = mixedPrecision ? &*mixedPrecision : nullptr;
+  result.calibration = calibration ? &*calibration : nullptr;
+  return report(result);
 }
 
 llvm::Error Compilation::run() {
@@ -514,6 +384,9 @@ llvm::Error Compilation::compile() {
     return error;
   if (options.kind == OutputKind::TernIR)
     return writeModule(*imported.module);
+  if (!options.calibration.empty())
+    if (llvm::Error error = calibrate())
+      return error;
   if (llvm::Error error = quantize())
     return error;
   if (options.kind == OutputKind::QuantizedIR)
@@ -525,9 +398,7 @@ llvm::Error Compilation::compile() {
   case OutputKind::FusedIR:
     return writeModule(*builds.front().module);
   case OutputKind::PlanIR:
-    if (llvm::Error error = runPasses(*builds.front().module, [&](OpPassManager &manager) {
-          buildPlanPipeline(manager, pipelineOptions(builds.front().target));
-        }))
+    if (llvm::Error error = builds.front().plan(passes, pipelineOptions(builds.front().target)))
       return error;
     return writeModule(*builds.front().module);
   case OutputKind::Stmt:

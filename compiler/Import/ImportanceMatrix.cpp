@@ -68,8 +68,7 @@ Expected<ImportanceMatrix> ImportanceMatrix::open(StringRef path) {
 }
 
 Expected<ImportanceMatrix> ImportanceMatrix::parse(ArrayRef<uint8_t> bytes, StringRef name) {
-  ImportanceMatrix result;
-  result.path = name.str();
+  ImportanceMatrix result(name);
   bool isGGUF = bytes.size() >= 4 && memcmp(bytes.data(), "GGUF", 4) == 0;
   if (Error error = isGGUF ? result.readGGUF(bytes) : result.readBinary(bytes))
     return error;

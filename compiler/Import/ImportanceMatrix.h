@@ -1,5 +1,5 @@
-// Importance matrices: how much each input column of a weight matters, measured by llama.cpp's
-// llama-imatrix over a text as the mean square of the activations.
+// Importance matrices: how much each input column of a weight matters, measured over a text as the
+// mean square of the activations, by llama.cpp's llama-imatrix or by --calibration.
 #ifndef TERN_COMPILER_IMPORT_IMPORTANCEMATRIX_H
 #define TERN_COMPILER_IMPORT_IMPORTANCEMATRIX_H
 
@@ -14,6 +14,9 @@ namespace tern {
 
 class ImportanceMatrix {
 public:
+  /// Without entries; `name` is that of where they come from, in messages.
+  explicit ImportanceMatrix(llvm::StringRef name) : path(name) {}
+
   /// Reads either form that llama-imatrix has written: GGUF (`general.type` "imatrix", tensors
   /// NAME.in_sum2 and NAME.counts) or the older binary file. Errors name the file and the entry.
   static llvm::Expected<ImportanceMatrix> open(llvm::StringRef path);
@@ -27,10 +30,12 @@ public:
 
   size_t size() const { return entries.size(); }
 
+  /// Fails if a mean is negative or not finite, or the name is there already.
+  llvm::Error add(llvm::StringRef name, std::vector<float> means);
+
 private:
   llvm::Error readGGUF(llvm::ArrayRef<uint8_t> bytes);
   llvm::Error readBinary(llvm::ArrayRef<uint8_t> bytes);
-  llvm::Error add(llvm::StringRef name, std::vector<float> means);
 
   std::string path;
   llvm::StringMap<std::vector<float>> entries;

@@ -55,6 +55,9 @@ public:
   /// that. Both functions are set; it outlives the runs it watches.
   void observe(const PlanObserver *newObserver) { observer = newObserver; }
 
+  /// Where the buffers of a call command lie, in the order of its arguments.
+  void *const *callBuffers(uint32_t command) const { return steps[command].buffers; }
+
   /// Bytes bind() takes for `plan`, scratch of all workers included.
   static uint64_t scratchBytes(const Model &model, uint32_t workers);
   static uint64_t tableBytes(const fb::Plan &plan);

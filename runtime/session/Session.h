@@ -110,6 +110,8 @@ public:
 
   /// See BoundPlan::observe.
   void observe(const PlanObserver *observer) { plan.observe(observer); }
+  /// See BoundPlan::callBuffers.
+  void *const *callBuffers(uint32_t command) const { return plan.callBuffers(command); }
 
   const Model &model() const { return *loaded; }
   uint32_t slots() const { return uint32_t(slotStates.size()); }

@@ -41,11 +41,6 @@ def test_targets_that_are_not_built_are_answered_with_the_known(target: str, sma
     assert_usage_error(result, f"'{target}'", "x86_64-avx2")
 
 
-def test_calibration_is_refused_with_the_way_around(small_gguf: Path, tmp_path: Path) -> None:
-    options = ["-o", tmp_path / "m.tern", "--quantize=int4", "--calibration", "text.txt"]
-    assert_usage_error(run("ternc", small_gguf, *options), "not built", "--imatrix")
-
-
 @pytest.mark.parametrize(
     "options",
     [
@@ -55,6 +50,7 @@ def test_calibration_is_refused_with_the_way_around(small_gguf: Path, tmp_path: 
         ["--target=x86_64-avx2,x86_64-avx2"],
         ["--quantize=int4", "--imatrix="],
         ["--imatrix="],
+        ["--quantize=int4", "--calibration="],
         ["--i2s-block=32"],
         ["--quantize=f16", "--quantize=f32"],
         ["--kv=f16", "--kv=f16"],

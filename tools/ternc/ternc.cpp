@@ -9,6 +9,7 @@
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/Process.h"
+#include "llvm/Support/Signals.h"
 #include "llvm/Support/Threading.h"
 #include "llvm/Support/raw_ostream.h"
 #include <csignal>
@@ -67,7 +68,9 @@ cl::opt<std::string> emit(
         "link its kernels into an application; -o NAME)"),
     cl::cat(category));
 cl::opt<std::string> calibration("calibration", cl::value_desc("FILE"),
-                                 cl::desc("Not built yet: use --imatrix"), cl::cat(category));
+                                 cl::desc("Text, UTF-8: run the model over it on this machine to "
+                                          "gather what an importance matrix says"),
+                                 cl::cat(category));
 cl::list<std::string>
     dimensions("dim", cl::value_desc("NAME=VALUE"),
                cl::desc("Value of a symbolic dimension; models in GGUF files have none"),
@@ -142,6 +145,21 @@ std::string dimensionsProblem() {
   return {};
 }
 
+/// Why --calibration has no use with the other options; empty if it has.
+std::string calibrationProblem(OutputKind kind) {
+  if (calibration.empty())
+    return "--calibration needs the name of a text file";
+  if (imatrix.getNumOccurrences())
+    return "--calibration gathers what --imatrix reads from a file; give one of the two";
+  if (!writesArtifact(kind))
+    return "--calibration chooses scales when weights are packed; it does not go with --emit=" +
+           emit;
+  if (quantize == "keep")
+    return "--calibration weighs the errors of weights that are encoded anew; add "
+           "--quantize=int4 or another policy";
+  return {};
+}
+
 std::optional<OutputKind> parseKind(llvm::StringRef name) {
   return llvm::StringSwitch<std::optional<OutputKind>>(name)
       .Case("tern", OutputKind::Tern)
@@ -202,9 +220,6 @@ int readOptions(CompileOptions &options) {
   if (input.empty())
     return usageError("no model given");
   options.input = input;
-  if (calibration.getNumOccurrences())
-    return usageError("--calibration is not built yet; gather the statistics of a text with "
-                      "llama.cpp's llama-imatrix and give them with --imatrix");
   if (std::string problem = dimensionsProblem(); !problem.empty())
     return usageError(problem);
   if (std::string problem = kindOfOtherTargets(emit); !problem.empty())
@@ -277,6 +292,11 @@ int readOptions(CompileOptions &options) {
     return usageError("--imatrix weighs the errors of weights that are encoded anew; add "
                       "--quantize=int4 or another policy");
   options.imatrix = imatrix;
+  if (calibration.getNumOccurrences()) {
+    if (std::string problem = calibrationProblem(*kind); !problem.empty())
+      return usageError(problem);
+    options.calibration = calibration;
+  }
   if (jobs.getNumOccurrences() && (jobs < 1 || jobs > maxJobs))
     return usageError("-j must be 1 to " + llvm::Twine(maxJobs));
   options.jobs = jobs ? jobs : std::max(1u, llvm::hardware_concurrency().compute_thread_count());
@@ -293,6 +313,9 @@ int main(int argc, char **argv) {
   if (isKernelWorkerCommand(argc, argv))
     return runKernelWorker(argc, argv);
 #ifdef SIGXFSZ
+  // LLVM sets its handlers with the first file, one for this signal too: let it do so before.
+  llvm::sys::RemoveFileOnSignal("");
+  llvm::sys::DontRemoveFileOnSignal("");
   std::signal(SIGXFSZ, SIG_IGN); // a file-size limit is an error of the write that meets it
 #endif
   cl::HideUnrelatedOptions(category);
