@@ -11,6 +11,7 @@
 #include "mlir/IR/IRMapping.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringMap.h"
 
 namespace tern {
@@ -100,6 +101,11 @@ private:
     return clusters.back().get();
   }
 
+  /// `used` rows for each token; one is spelled as the tokens are.
+  static StringAttr pairDim(unsigned used, MLIRContext *context) {
+    return StringAttr::get(context, used == 1 ? "T" : llvm::utostr(used) + "T");
+  }
+
   /// The symbol of a result's leading dimension: that of the indices for embed and gather, else
   /// that of the first operand that has one.
   void inferDim(Operation &op) {
@@ -111,7 +117,7 @@ private:
     else if (auto combine = dyn_cast<CombineOp>(op))
       symbol = dims.lookup(combine.getWeights());
     else if (auto linear = dyn_cast<LinearOp>(op); linear && linear.getExperts())
-      symbol = StringAttr::get(op.getContext(), Twine(linear.getExpertRows().getUsed()) + "T");
+      symbol = pairDim(linear.getExpertRows().getUsed(), op.getContext());
     else
       for (Value operand : op.getOperands())
         if (!symbol)

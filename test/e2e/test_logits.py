@@ -59,6 +59,13 @@ FAMILY_SPECS = [
     ModelSpec("qwen2moe", family="qwen2moe", hidden=96),
     ModelSpec("qwen3moe", family="qwen3moe", hidden=96, head_size=24),
     ModelSpec("mixtral", family="mixtral", hidden=96, feed_forward=128),
+    ModelSpec(
+        "one-expert",
+        family="mixtral",
+        hidden=96,
+        feed_forward=128,
+        settings=(("num_local_experts", 4), ("num_experts_per_tok", 1)),
+    ),
     ModelSpec("smollm3", family="smollm3", hidden=96, layers=5),
     ModelSpec("olmo2", family="olmo2", hidden=96, tied=False),
     ModelSpec("olmo3", family="olmo3", hidden=96, layers=5),
