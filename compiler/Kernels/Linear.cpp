@@ -38,6 +38,9 @@ namespace {
 
 constexpr int largestActivation = 127;
 
+/// Codes of a group whose sums in dot4Base3, three times 255 * 127 each, surely fit 32 bits.
+constexpr unsigned base3GroupLimit = 16384;
+
 /// A bound of the integer sum over one super-group, as derived above.
 int64_t innerBound(const EncodingDesc &e) {
   int64_t scale = int64_t(1) << (e.scaleBits() - (e.scale == ScaleType::I8 || e.scaleZero() != 0));
@@ -271,8 +274,7 @@ void LinearBuilder::dot4InPlace(const ActValue &x, const Expr &start) {
 
 // Five base-3 digits of a byte without extracting them: v(0) is the byte, v(k + 1) = 3 v(k) mod
 // 256, and 256 digit(k) = 3 v(k) - v(k + 1). So the sum over digits is (3 sum0 - sum1) / 256 of
-// sums over v(k) and v(k + 1), two dot products to a digit. Both are below 260 * 255 * 127 in a
-// group of 256.
+// sums over v(k) and v(k + 1), two dot products to a digit; buildLinear bounds the group.
 void LinearBuilder::dot4Base3(const ActValue &x, const Expr &start) {
   Var next("next");
   RDom r(0, 4, 0, stages.planes, 0, stages.lines, "r");
@@ -374,6 +376,9 @@ llvm::Error buildLinear(KernelBuilder &builder, LinearOp op) {
   if (weight.encoding.hasSuper() && innerBound(weight.encoding) > INT32_MAX)
     return llvm::createStringError("the integer sums of " + weight.encoding.str() +
                                    " do not fit 32 bits");
+  if (weight.encoding.codes == CodeKind::TernaryB3 && weight.encoding.groupSize > base3GroupLimit)
+    return llvm::createStringError("groups of " + weight.encoding.str() + " hold at most " +
+                                   llvm::Twine(base3GroupLimit) + " codes");
   const ExpertValue *experts = nullptr;
   if (op.getExperts()) {
     experts = &builder.get<ExpertValue>(op.getExperts());

@@ -183,7 +183,7 @@ Status BoundPlan::runCommands(const int32_t *integers, const std::atomic<bool> *
       break;
     case Kind::release: // weights in place stay
       if (stream)
-        stream->release(step.unit);
+        stream->release(step.unit, i);
       break;
     }
     if (observed && (step.kind == Kind::call || step.kind == Kind::copy ||

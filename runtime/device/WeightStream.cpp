@@ -36,8 +36,6 @@ Status WeightStream::create(const Model &streamedModel, const Allocator &allocat
   for (uint32_t i = 0; i < layout->unitCount(); ++i)
     if (const StreamLayout::Unit &unit = layout->unit(i); unit.place == Place::kept)
       TERN_RETURN_IF_ERROR(model->readUnit(i, memory.data() + unit.offset));
-  for (Buffer &buffer : buffers)
-    buffer.number = StreamLayout::none;
   if (layout->sequence().size() == 0)
     return {};
   if (const int code = startThread(&thread, threadMain, this))
@@ -76,20 +74,20 @@ Status WeightStream::fetch(uint32_t unit) {
   Buffer &buffer = buffers[StreamLayout::bufferOf(number)];
   Lock lock(mutex);
   need = number;
-  if (failed == number)
-    failed = StreamLayout::none;
+  if (buffer.has(number, Content::failed)) // while it was read ahead: once more
+    buffer.content = Content::none;
   pthread_cond_signal(&needChanged);
-  while (buffer.number != number || !buffer.complete) {
-    if (failed == number)
-      return failure;
+  while (!buffer.has(number, Content::complete)) {
+    if (buffer.has(number, Content::failed))
+      return buffer.failure;
     pthread_cond_wait(&contentChanged, &mutex);
   }
   buffer.used = true;
   return {};
 }
 
-void WeightStream::release(uint32_t unit) {
-  if (layout->unit(unit).place != Place::streamed)
+void WeightStream::release(uint32_t unit, uint32_t command) {
+  if (layout->unit(unit).place != Place::streamed || layout->unit(unit).release != command)
     return;
   const uint32_t number = layout->unit(unit).number;
   Lock lock(mutex);
@@ -106,7 +104,8 @@ void WeightStream::finish() {
   pthread_cond_signal(&needChanged);
 }
 
-/// The number of the unit that is needed first and can be read now, or `none`.
+/// The number of the unit that is needed first and can be read now, or `none`. One that could not
+/// be read is left until somebody fetches it.
 uint32_t WeightStream::nextToRead() const {
   const uint32_t count = uint32_t(layout->sequence().size());
   bool taken[StreamLayout::buffers] = {}; // by a unit that is needed earlier
@@ -116,7 +115,7 @@ uint32_t WeightStream::nextToRead() const {
     if (taken[index])
       continue;
     taken[index] = true;
-    if (!buffer.used && buffer.number != number && failed != number)
+    if (!buffer.used && (buffer.number != number || buffer.content == Content::none))
       return number;
   }
   return StreamLayout::none;
@@ -132,17 +131,13 @@ void WeightStream::readAhead() {
     }
     Buffer &buffer = buffers[StreamLayout::bufferOf(number)];
     buffer.number = number;
-    buffer.complete = false;
+    buffer.content = Content::incomplete;
     const uint32_t unit = layout->sequence()[number];
     pthread_mutex_unlock(&mutex);
     const Status status = model->readUnit(unit, memory.data() + layout->unit(unit).offset);
     pthread_mutex_lock(&mutex);
-    buffer.complete = status.isOk();
-    if (!status.isOk()) {
-      buffer.number = StreamLayout::none;
-      failed = number;
-      failure = status;
-    }
+    buffer.content = status.isOk() ? Content::complete : Content::failed;
+    buffer.failure = status;
     pthread_cond_signal(&contentChanged);
   }
 }

@@ -30,17 +30,23 @@ public:
   const uint8_t *unitData(uint32_t unit, uint32_t command) const;
 
   /// Waits until a unit is there, which it stays until its release. Fails if it cannot be read or
-  /// is damaged; the next fetch of it tries again. Nothing to do for units that are not streamed.
+  /// is damaged; the next fetch of it tries again. Nothing to do for units that are not streamed,
+  /// and for a release that is not the layout's.
   Status fetch(uint32_t unit);
-  void release(uint32_t unit);
+  void release(uint32_t unit, uint32_t command);
   /// After the last command of a run, also of one that ended early: the next begins with the first
   /// fetch.
   void finish();
 
 private:
+  enum class Content : uint8_t { none, incomplete, complete, failed };
   struct Buffer {
-    uint32_t number; ///< of the streamed unit it holds or is to hold; StreamLayout::none: nothing
-    bool complete, used;
+    uint32_t number = 0; ///< of the streamed unit that `content` is about
+    Content content = Content::none;
+    bool used = false;
+    Status failure;
+
+    bool has(uint32_t wanted, Content state) const { return number == wanted && content == state; }
   };
   static void *threadMain(void *stream);
   void readAhead();
@@ -55,10 +61,8 @@ private:
 
   pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; ///< guards what follows
   pthread_cond_t needChanged = PTHREAD_COND_INITIALIZER, contentChanged = PTHREAD_COND_INITIALIZER;
-  Buffer buffers[StreamLayout::buffers] = {};
-  uint32_t need = 0;                    ///< number of the unit in use or needed next
-  uint32_t failed = StreamLayout::none; ///< number of the unit that `failure` is about
-  Status failure;
+  Buffer buffers[StreamLayout::buffers];
+  uint32_t need = 0; ///< number of the unit in use or needed next
   bool stopping = false;
 };
 

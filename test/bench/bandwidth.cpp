@@ -75,5 +75,7 @@ int main(int argc, char **argv) {
   long long total = 0;
   for (const long long sum : sums)
     total += sum;
-  return total == 42; // the sums are used
+  volatile long long used = total; // so that they are computed
+  (void)used;
+  return 0;
 }

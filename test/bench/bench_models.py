@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthetic_gguf import TYPES, write_model
+from synthetic_gguf import TYPES, VERSION, write_model
 
 # From llama.h, llama_ftype.
 LLAMA_FTYPES = {"q4_k_m": 15, "q5_k_m": 17, "q2_0": 41}
@@ -56,7 +56,7 @@ def quantize(source: Path, target: Path, ftype: int) -> None:
 
 
 def gguf_file(shape: str, file: str, folder: Path) -> Path:
-    path = folder / f"{shape}-{file}.gguf"
+    path = folder / f"{shape}-{file}-v{VERSION}.gguf"
     if path.exists():
         return path
     print(f"writing {path}", file=sys.stderr)

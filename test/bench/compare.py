@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import importlib.metadata
 import json
 import os
 import platform
@@ -28,7 +29,7 @@ from pathlib import Path
 from bench_models import ENCODINGS, Model, prepare
 from engines import LlamaCpp, Task, Tern, Values, build_bandwidth, build_llama_cpp
 from report import draw, table
-from server import measure_server
+from server import ServerError, measure_server
 from synthetic_gguf import SHAPES
 
 ROOT = Path(__file__).parents[2]
@@ -68,7 +69,8 @@ def measure(options: argparse.Namespace, model: Model, threads: int, engines: li
         command: list[str | Path] = [bandwidth, model.artifact, mode, str(threads)]
         row.bandwidth.append(float(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout))
         for task in tasks(options, threads):
-            for engine in engines:
+            for turn in range(len(engines)):  # none always comes first
+                engine = engines[(turn + repetition) % len(engines)]
                 row.add(engine.name, engine.measure(model, task))
     return row
 
@@ -86,7 +88,7 @@ def measure_all(options: argparse.Namespace) -> list[Row]:
                 for threads in options.threads:
                     rows.append(measure(options, model, threads, engines, bandwidth))
                     if options.json:  # a long run that is interrupted leaves what it has
-                        write_json(options.json, rows)
+                        write_json(options, rows)
     return rows
 
 
@@ -97,8 +99,23 @@ def cpu_name() -> str:
     return platform.processor()
 
 
-def write_json(path: Path, rows: list[Row]) -> None:
+def versions(options: argparse.Namespace) -> dict[str, str]:
+    """What was compared."""
+    tern = subprocess.run([options.bin / "tern", "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
+    )
+    return {
+        "tern": f"{tern.strip()} {commit.stdout.strip()}".strip(),
+        "llama-cpp-python": importlib.metadata.version("llama-cpp-python"),
+        "weights": options.weights,
+    }
+
+
+def write_json(options: argparse.Namespace, rows: list[Row]) -> None:
+    path = options.json
     report = {
+        **versions(options),
         "machine": f"{os.cpu_count()} processors of {cpu_name()}",
         "date": datetime.date.today().isoformat(),
         "rows": [asdict(row) for row in rows],
@@ -128,8 +145,13 @@ def parse_options() -> argparse.Namespace:
 
 def main() -> None:
     options = parse_options()
+    if platform.machine() != "x86_64" and not (options.server or options.show):
+        sys.exit("compare.py: measures the read bandwidth with AVX2; run it on x86-64")
     if options.server:
-        speeds = measure_server(*options.server, repetitions=options.repetitions)
+        try:
+            speeds = measure_server(*options.server, repetitions=options.repetitions)
+        except ServerError as error:
+            sys.exit(f"compare.py: {error}")
         for metric, values in speeds.items():
             print(f"{metric}: {statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f})")
         return
@@ -138,7 +160,7 @@ def main() -> None:
     else:
         rows = measure_all(options)
         if options.json:
-            write_json(options.json, rows)
+            write_json(options, rows)
     print(table([asdict(row) for row in rows]))
     if options.plot:
         draw([asdict(row) for row in rows], options.plot)

@@ -87,8 +87,9 @@ def measure_server(
     url = url.rstrip("/").removesuffix("/v1")
     ask = ask_ollama if is_ollama(url) else ask_openai
     prefill, decode = [], []
+    own = random.SystemRandom()  # other prompts in each run of the program
     for repetition in range(repetitions + 1):
-        prompt = " ".join(random.Random(repetition).choices(WORDS, k=words))
+        prompt = " ".join(own.choices(WORDS, k=words))
         speeds = ask(url, model, prompt, tokens)
         if repetition:
             prefill.append(speeds[0])

@@ -24,6 +24,8 @@ from gguf import GGMLQuantizationType as Type
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools" / "train"))
 from gguf_metadata import Hyperparameters
 
+VERSION = 2  # of what is written for a shape and a type
+
 
 @dataclass(frozen=True)
 class Shape:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from conftest import BuildModel, Compile
+from models import ModelSpec
 from programs import assert_input_error, assert_usage_error, run, succeed
 
 
@@ -46,11 +48,19 @@ def test_bench_options(home_assistant: Path) -> None:
     assert_usage_error(run("tern", "bench", home_assistant, "--runs", "0"), "--runs")
 
 
+def test_latency_is_measured_in_layers_with_windows(build_model: BuildModel, compile_gguf: Compile) -> None:
+    """The generations have gone further than going back reaches."""
+    spec = ModelSpec("bench-window", family="gemma3", head_size=24, tied=True)
+    options = ["--prompt=100", "--generate=850", "--runs=1", "--latency=5", "--json=-"]
+    report = json.loads(succeed("tern", "bench", compile_gguf(build_model(spec).path), *options).text)
+    assert report["token_latency_ms"]["p50"] > 0
+
+
 def test_latency_is_measured_at_one_position(home_assistant: Path) -> None:
     steps = bench_json(home_assistant, "--generate", "0", "--latency", "40")["token_latency_ms"]
     assert 0 < steps["p50"] <= steps["p99"] <= steps["max"]
     # Room for one step is enough, however many there are.
     bench_json(home_assistant, "--generate", "0", "--latency", "40", "--context", "5")
     refused = run("tern", "bench", home_assistant, "--prompt=5", "--generate=0", "--latency=1", "--context=5")
-    assert_input_error(refused, "--prompt 5", "--context")
+    assert_input_error(refused, "prompt of 5 tokens", "1 steps", "--context")
     assert_usage_error(run("tern", "bench", home_assistant, "--latency", "x"), "--latency")

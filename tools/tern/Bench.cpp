@@ -115,13 +115,20 @@ std::vector<std::string> startCommand(const BenchOptions &options, uint32_t cont
   return command;
 }
 
-/// Single tokens evaluated behind the prompt that slot 0 begins with, all at the same position;
-/// each is the most likely one behind its predecessor.
-Samples stepsAtOnePosition(const BenchOptions &options, const Model &model, tern_session *session) {
+/// Single tokens evaluated behind the prompt, all at the same position; each is the most likely one
+/// behind its predecessor.
+Samples stepsAtOnePosition(const BenchOptions &options, const Model &model, tern_session *session,
+                           const std::vector<int32_t> &prompt) {
+  tern_error error = TERN_ERROR_INIT;
+  // Layers with a window have dropped what the generations before went past.
+  check(tern_slot_truncate(session, 0, 0, &error), error, model.path());
+  SamplingOptions greedy;
+  greedy.temperature = 0;
+  greedy.maxTokens = 1;
+  generate(model, session, greedy, /*ignoreEnd=*/true, prompt, {});
   Samples steps;
   int32_t token = 0;
   for (uint32_t step = 0; step < options.latencySteps; ++step) {
-    tern_error error = TERN_ERROR_INIT;
     check(tern_slot_truncate(session, 0, options.prompt, &error), error, model.path());
     tern_batch batch = TERN_BATCH_INIT;
     batch.rows = 1;
@@ -162,7 +169,7 @@ Measurement measure(const BenchOptions &options, const Model &model, uint32_t co
       result.stepMs.add(record.stepMs);
   }
   if (options.latencySteps > 0)
-    result.stepMs = stepsAtOnePosition(options, model, session.get());
+    result.stepMs = stepsAtOnePosition(options, model, session.get(), prompt);
   result.peakPrivateBytes = privateBytes(); // a session's memory only grows
   for (uint32_t run = 0; run < options.runs; ++run)
     result.startToFirstTokenMs.add(firstOutputMs(startCommand(options, context), model.path()));
@@ -263,8 +270,8 @@ void bench(const BenchOptions &options) {
   if (uint64_t(options.prompt) + steps > context)
     throw InputError(
         model.path(),
-        formatText("--prompt %u and --generate %u do not fit a context of %u positions; "
-                   "make them shorter or raise --context",
+        formatText("a prompt of %u tokens and %u steps behind it do not fit a context of %u "
+                   "positions; make --prompt or --generate shorter or raise --context",
                    options.prompt, steps, context));
   // Before the measurement: what cannot be written should not cost its time.
   std::optional<OutputFile> trace, figures;

@@ -136,8 +136,8 @@ typedef struct tern_model_options {
  * model; it is used in place where it is aligned to 64 bytes, else (AUTO) copied. load_fd `length`
  * bytes at `offset` of an open file; the descriptor may be closed afterwards. load_callback
  * read(context, offset, size, destination) stores exactly `size` bytes and returns 0; called only
- * during the load, and weights are copied; with TERN_WEIGHTS_STREAM while the model lives, by a
- * thread of each session. */
+ * during the load, and weights are copied; with TERN_WEIGHTS_STREAM while the model lives, in
+ * tern_session_create and by a thread of each session, also at the same time. */
 /* Errors begin with the last 80 bytes of the path. */
 TERN_API tern_status tern_model_load_file(tern_runtime *runtime, const char *path,
                                           const tern_model_options *options, tern_model **model,

@@ -67,8 +67,11 @@ ToyArtifact toyOfUnits() {
 
 /// An artifact behind a callback that counts, and can fail or lie.
 struct Storage {
-  AlignedBytes file = toyOfUnits().write();
+  explicit Storage(AlignedBytes bytes = toyOfUnits().write()) : file(std::move(bytes)) {}
+
+  AlignedBytes file;
   std::atomic<int> unitReads{0};
+  std::atomic<bool> failAll{false};
   std::atomic<uint64_t> failAt{UINT64_MAX}, damageAt{UINT64_MAX}; ///< offsets in the file
 
   /// Where a unit lies; units are the first segments.
@@ -83,7 +86,7 @@ struct Storage {
     const auto covers = [&](uint64_t at) { return offset <= at && at < offset + size; };
     for (uint32_t unit = 0; unit < unitCount; ++unit)
       storage.unitReads += offset == storage.unitOffset(unit);
-    if (covers(storage.failAt))
+    if (storage.failAll || covers(storage.failAt))
       return 7;
     std::copy_n(storage.file.data() + offset, size, static_cast<uint8_t *>(destination));
     if (covers(storage.damageAt))
@@ -236,6 +239,50 @@ TEST(WeightStream, FailedReadsFailTheCallAlone) {
       storage.damageAt = storage.failAt = UINT64_MAX;
       expectRight(session.handle);
     }
+}
+
+// Reading ahead leaves alone what it has failed to read: nobody may ask for it again.
+TEST(WeightStream, FailedReadsAreNotRepeatedUnasked) {
+  Storage storage;
+  StoredModel model(storage, 2 * unitBytes);
+  ToySession session(model.handle, 1, 512);
+  tern_error error = TERN_ERROR_INIT;
+  ASSERT_EQ(forward(session.handle, {9, 8}, nullptr, &error), TERN_OK) << error.message;
+  storage.failAll = true;
+  for (int i = 0; i < 3; ++i)
+    (void)forward(session.handle, {7}, nullptr, &error);
+  EXPECT_EQ(forward(session.handle, {7}, nullptr, &error), TERN_IO_ERROR);
+  int before = -1; // the last ones may still be under way
+  while (before != storage.unitReads) {
+    before = storage.unitReads;
+    usleep(20000);
+  }
+  EXPECT_LT(before, 100);
+  storage.failAll = false;
+  expectRight(session.handle);
+}
+
+// Releases that belong to no fetch, as only a hostile plan has them, free nothing.
+TEST(WeightStream, StrayReleasesFreeNothing) {
+  ToyArtifact toy = toyOfUnits();
+  std::vector<std::unique_ptr<fb::CommandT>> commands;
+  for (auto &command : toy.plan().commands) {
+    const bool isCall = command->op.type == fb::CommandUnion::CallCommand;
+    for (uint32_t unit = 0; unit < unitCount && isCall; ++unit) {
+      const auto *fetch = commands.empty() ? nullptr : commands.back()->op.AsFetchCommand();
+      if (fetch && fetch->unit == unit)
+        continue; // this one would be the release of a fetch
+      fb::ReleaseCommandT release;
+      release.unit = unit;
+      commands.insert(commands.end() - (fetch ? 1 : 0), commandOf(release));
+    }
+    commands.push_back(std::move(command));
+  }
+  toy.plan().commands = std::move(commands);
+  Storage storage(toy.write());
+  StoredModel model(storage, 2 * unitBytes);
+  ASSERT_NE(model.handle, nullptr) << model.error.message;
+  expectRight(ToySession(model.handle, 1, 512).handle);
 }
 
 TEST(WeightStream, DamageInKeptWeightsFailsTheSession) {
