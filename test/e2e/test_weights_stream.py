@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,8 @@ import pytest
 from conftest import BuildModel, Compile
 from gguf import GGMLQuantizationType as Type
 from models import ModelSpec
-from programs import BIN, QUESTION, assert_input_error, assert_usage_error, run, succeed
-from test_weights_mode import mappings
+from programs import QUESTION, assert_input_error, assert_usage_error, run, succeed
+from test_weights_mode import mappings, running
 
 TOKENS = ",".join(str(1 + 7 * i % 400) for i in range(150))  # three chunks
 DEEP = ModelSpec("deep", hidden=256, heads=4, head_size=64, layers=9, feed_forward=512, matrix_type=Type.Q8_0)
@@ -75,15 +74,8 @@ def test_memory_is_what_was_asked_for(build_model: BuildModel, compile_gguf: Com
     size = whole // 3
     private = {}
     for mode in ("map", f"stream:{size}"):
-        command = [BIN / "tern", "chat", artifact, f"--weights={mode}", "-n", "4", "-t", "0", "--context", "64"]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-            assert process.stdin and process.stdout
-            process.stdin.write(b"a\n")
-            process.stdin.flush()
-            assert process.stdout.read(1), "no answer"
-            entries = mappings(process.pid)
-            process.stdin.close()
-            process.stdout.read()
+        with running(artifact, mode) as process:
+            entries = mappings(process)
         private[mode] = 1024 * sum(int(entry["Anonymous"]) for entry in entries)
         of_file = 1024 * sum(int(entry["Rss"]) for entry in entries if entry["name"] == str(artifact))
         if mode != "map":
