@@ -56,6 +56,9 @@ private:
 };
 
 Expected<std::unique_ptr<llvm::MemoryBuffer>> readText(const std::string &path) {
+  llvm::sys::fs::file_status status;
+  if (!llvm::sys::fs::status(path, status) && !llvm::sys::fs::is_regular_file(status))
+    return createStringError(path + ": not a regular file; --calibration takes a text file");
   auto file = llvm::MemoryBuffer::getFile(path);
   if (!file)
     return createStringError(

@@ -295,7 +295,9 @@ def test_texts_that_are_none_are_refused(build_model: BuildModel, tmp_path: Path
         assert not list(output.parent.iterdir())
 
     refused("absent.txt", "No such file", path=tmp_path / "absent.txt")
-    refused(str(tmp_path), "directory", path=tmp_path)
+    refused(str(tmp_path), "not a regular file", path=tmp_path)
+    os.mkfifo(tmp_path / "pipe")  # nobody writes to it
+    refused("pipe", "not a regular file", path=tmp_path / "pipe")
     for empty in ("", " \n\t\n"):
         text.write_text(empty)
         refused("text.txt", "is empty")
