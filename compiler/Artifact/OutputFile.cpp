@@ -3,10 +3,13 @@
 
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/Path.h"
 #include "llvm/Support/Process.h"
 #include "llvm/Support/Signals.h"
 #include "llvm/Support/raw_ostream.h"
 #include <cerrno>
+#include <climits>
+#include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
 
@@ -14,14 +17,45 @@ using namespace llvm;
 
 namespace tern {
 
+/// Of a symbolic link what it leads to, there or to be created, so that the link stays; other names
+/// as they are.
+static std::error_code followLinks(StringRef path, SmallVectorImpl<char> &target) {
+  constexpr int maxLinks = 40; // as Linux has it
+  if (!sys::fs::real_path(path, target))
+    return {};
+  target.assign(path.begin(), path.end());
+  for (int links = 0; links < maxLinks; ++links) {
+    const std::string link(target.begin(), target.end());
+    if (sys::fs::exists(link) || !sys::fs::is_symlink_file(link)) // there, but without a name
+      return {};
+    char next[PATH_MAX];
+    const ssize_t size = readlink(link.c_str(), next, sizeof next);
+    if (size < 0 || size == ssize_t(sizeof next))
+      return std::make_error_code(std::errc::filename_too_long);
+    target.clear();
+    if (next[0] != '/')
+      sys::path::append(target, sys::path::parent_path(link));
+    sys::path::append(target, StringRef(next, size_t(size)));
+  }
+  return std::make_error_code(std::errc::too_many_symbolic_link_levels);
+}
+
+bool isStandardOutput(StringRef path) {
+  struct stat file, stream;
+  return stat(path.str().c_str(), &file) == 0 && fstat(STDOUT_FILENO, &stream) == 0 &&
+         file.st_dev == stream.st_dev && file.st_ino == stream.st_ino;
+}
+
 Expected<std::unique_ptr<OutputFile>> OutputFile::create(StringRef path) {
   std::unique_ptr<OutputFile> file(new OutputFile(path));
   sys::fs::file_status status;
   if (!sys::fs::status(path, status) && status.type() != sys::fs::file_type::regular_file)
     return createStringError(path + ": exists and is not a regular file; name another output");
-  SmallString<128> target; // of a symbolic link, what it leads to: the link stays
-  if (!sys::fs::is_symlink_file(path) || sys::fs::real_path(path, target))
-    target = path;
+  if (isStandardOutput(path))
+    return createStringError(path + ": standard output goes there too; name another output");
+  SmallString<128> target;
+  if (std::error_code error = followLinks(path, target))
+    return createStringError(path + ": cannot follow the link: " + error.message());
   file->target = target.str().str();
   if (std::error_code error =
           createTemporaryBeside(file->target, file->temporary, file->descriptor))

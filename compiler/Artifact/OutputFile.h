@@ -11,7 +11,7 @@
 
 namespace tern {
 
-/// Bytes go to a temporary file beside `path`, or beside the file that a symbolic link leads to. It
+/// Bytes go to a temporary file beside `path`, or beside what a symbolic link leads to. It
 /// is removed by the destructor and by SIGINT, SIGTERM and the like, unless commit() has given it
 /// its name.
 class OutputFile {
@@ -38,6 +38,9 @@ private:
 /// Creates and opens a file `path`.XXXXXXXX.tmp of random digits that SIGINT, SIGTERM and the like
 /// remove. `name` is empty after an error.
 std::error_code createTemporaryBeside(llvm::StringRef path, std::string &name, int &descriptor);
+
+/// Whether `path` leads to what standard output is, by whatever name (/dev/stdout).
+bool isStandardOutput(llvm::StringRef path);
 
 /// Writes all of `text` to standard output, or says why not.
 llvm::Error writeStandardOutput(llvm::StringRef text);

@@ -1,10 +1,9 @@
 #include "compiler/CodeGen/WorkerProcess.h"
+#include "compiler/Kernels/AnonymousFile.h"
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/ADT/SmallVector.h"
 #include <cerrno>
 #include <cstdio>
-#include <fcntl.h>
-#include <memory>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <system_error>
@@ -17,22 +16,9 @@ using namespace llvm;
 namespace tern {
 namespace {
 
-struct CloseFile {
-  void operator()(FILE *file) const { fclose(file); }
-};
-using AnonymousFile = std::unique_ptr<FILE, CloseFile>;
-
 Error systemError(int code, const Twine &what) {
   std::error_code error(code, std::generic_category());
   return createStringError(error, what + ": " + error.message());
-}
-
-Expected<AnonymousFile> createAnonymousFile() {
-  AnonymousFile file(tmpfile());
-  if (!file)
-    return systemError(errno, "cannot create a temporary file");
-  fcntl(fileno(file.get()), F_SETFD, FD_CLOEXEC);
-  return file;
 }
 
 Expected<std::string> readAll(FILE *file) {

@@ -3,6 +3,7 @@
 
 #include "compiler/Artifact/OutputFile.h"
 #include "compiler/Artifact/VariantWeights.h"
+#include "compiler/Driver/Printable.h"
 #include "compiler/Driver/QuantizationReport.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -51,7 +52,7 @@ llvm::Error report(const CompileResult &result) {
     print(*result.budget, llvm::errs());
   std::string warning = quantization.ternaryWarning();
   if (!warning.empty())
-    llvm::errs() << "ternc: " << options.input << ": WARNING: " << warning << '\n';
+    llvm::errs() << "ternc: " << printable(options.input) << ": WARNING: " << warning << '\n';
   if (options.timing) {
     for (const StageTimer::Stage &stage : result.timer.stages())
       llvm::errs() << llvm::format("%-10s %8.3f s\n", stage.name.c_str(), stage.seconds);

@@ -6,6 +6,7 @@
 #include "compiler/Artifact/OutputFile.h"
 #include "compiler/Driver/ArtifactBuilder.h"
 #include "compiler/Driver/CompileReport.h"
+#include "compiler/Driver/Printable.h"
 #include "compiler/Driver/StaticLibrary.h"
 #include "compiler/Driver/Version.h"
 #include "compiler/Import/Import.h"
@@ -24,14 +25,6 @@ using namespace mlir;
 using namespace tern;
 
 namespace {
-
-/// Names of files hold any byte; a message does nothing to a terminal.
-std::string printable(std::string text) {
-  for (char &c : text)
-    if (llvm::isASCII(c) && !llvm::isPrint(c))
-      c = '?';
-  return text;
-}
 
 /// A file with all its bytes that has no name yet.
 llvm::Expected<std::unique_ptr<OutputFile>> prepareFile(StringRef path, StringRef bytes) {
@@ -164,8 +157,8 @@ llvm::Error Compilation::requireOutputsAreNoInputs(ArrayRef<std::string> inputs)
   }
   for (const std::string &file : inputs)
     for (const std::string &output : outputs)
-      if (llvm::sys::fs::equivalent(file, output))
-        return llvm::createStringError(output + ": is " +
+      if (output == "-" ? isStandardOutput(file) : llvm::sys::fs::equivalent(file, output))
+        return llvm::createStringError((output == "-" ? "standard output" : output) + ": is " +
                                        (file == options.imatrix       ? "the importance matrix"
                                         : file == options.calibration ? "the text of --calibration"
                                                                       : "the model") +

@@ -1,6 +1,7 @@
 // Runs Halide on a kernel: one pipeline per range of row counts, lowered to bitcode.
 #include "compiler/Kernels/KernelGenerator.h"
 
+#include "compiler/Kernels/AnonymousFile.h"
 #include "compiler/Kernels/ExpertRows.h"
 #include "compiler/Kernels/KernelBuilder.h"
 #include "targets/cpu/Schedule.h"
@@ -77,13 +78,12 @@ Halide::Target halideTarget(const TargetInfo &target, const KernelSignature &sig
   return result;
 }
 
-/// Halide writes bitcode to files only; this one has no name that an interruption could leave
-/// behind.
+/// Halide writes bitcode to files only.
 llvm::Expected<std::string> bitcodeOf(const Halide::Module &module) {
-  std::unique_ptr<FILE, int (*)(FILE *)> file(tmpfile(), fclose);
+  llvm::Expected<AnonymousFile> file = createAnonymousFile();
   if (!file)
-    return llvm::createStringError("cannot create a temporary file for bitcode");
-  std::string path = "/dev/fd/" + std::to_string(fileno(file.get()));
+    return file.takeError();
+  std::string path = "/dev/fd/" + std::to_string(fileno(file->get()));
   module.compile({{Halide::OutputFileType::bitcode, path}});
   auto buffer = llvm::MemoryBuffer::getFile(path);
   if (!buffer)

@@ -49,6 +49,70 @@ def test_a_link_stays_and_leads_to_the_output(folder: Path) -> None:
     succeed("tern", "verify", "old.tern", cwd=folder)
 
 
+@pytest.mark.parametrize("kind", ["tern", "tern-ir"])
+def test_a_link_to_nothing_stays_and_leads_to_the_output(kind: str, folder: Path) -> None:
+    (folder / "deep").mkdir()
+    (folder / "link").symlink_to("deep/second")
+    (folder / "deep" / "second").symlink_to("new")
+    succeed("ternc", "m.gguf", f"--emit={kind}", "-o", "link", cwd=folder)
+    assert (folder / "link").is_symlink() and (folder / "deep" / "second").is_symlink()
+    assert (folder / "deep" / "new").stat().st_size > 0
+    assert sorted(os.listdir(folder / "deep")) == ["new", "second"]
+
+
+def test_links_in_a_circle_are_refused(folder: Path) -> None:
+    (folder / "link").symlink_to("link")
+    assert_input_error(run("ternc", "m.gguf", "--emit=tern-ir", "-o", "link", cwd=folder), "link")
+    assert (folder / "link").is_symlink()
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "log"])
+def test_standard_output_by_its_name_is_appended_to(name: str, folder: Path) -> None:
+    log = folder / "log"
+    text = succeed("ternc", "m.gguf", "--emit=tern-ir", cwd=folder).out
+    log.write_bytes(b"precious\n")
+    command = [BIN / "ternc", "m.gguf", "-o", name]
+    with log.open("ab") as output:
+        subprocess.run([*command, "--emit=tern-ir"], stdout=output, cwd=folder, check=True)
+        artifact = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, cwd=folder, check=False)
+    assert log.read_bytes() == b"precious\n" + text
+    assert artifact.returncode == 2 and b"an artifact cannot go to standard output" in artifact.stderr
+    piped = subprocess.run([*command, "--emit=tern-ir"], stdout=subprocess.PIPE, cwd=folder, check=True)
+    assert name == "log" or piped.stdout == text
+    assert sorted(os.listdir(folder)) == ["log", "m.gguf"]
+
+
+def test_no_file_of_a_library_is_standard_output(folder: Path) -> None:
+    command = [BIN / "ternc", "m.gguf", "--emit=static-library", "-o", "m"]
+    with (folder / "m.h").open("ab") as output:
+        result = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, cwd=folder, check=False)
+    assert result.returncode == 1 and b"m.h: standard output goes there too" in result.stderr
+    assert sorted(os.listdir(folder)) == ["m.gguf", "m.h"]
+
+
+def test_the_model_is_not_appended_to(folder: Path) -> None:
+    before = (folder / "m.gguf").read_bytes()
+    command = [BIN / "ternc", "m.gguf", "--emit=tern-ir"]
+    for output in ([], ["-o", "-"], ["-o", "/dev/stdout"]):
+        with (folder / "m.gguf").open("ab") as model:
+            result = subprocess.run([*command, *output], stdout=model, stderr=subprocess.PIPE, cwd=folder, check=False)
+        assert result.returncode == 1 and b"standard output: is the model itself" in result.stderr
+    assert (folder / "m.gguf").read_bytes() == before
+
+
+@pytest.mark.parametrize("option", ["--help", "--version", "--help-hidden"])
+def test_help_that_cannot_be_written_is_one_line(option: str, full_device: Path) -> None:
+    with full_device.open("wb") as full:
+        result = subprocess.run([BIN / "ternc", option], stdout=full, stderr=subprocess.PIPE, check=False)
+    closed = subprocess.run(
+        [BIN / "ternc", option], stderr=subprocess.PIPE, preexec_fn=lambda: os.close(1), check=False
+    )
+    for refused in (result, closed):
+        assert refused.returncode == 1, refused
+        assert refused.stderr.startswith(b"ternc: standard output: cannot be written: "), refused
+        assert refused.stderr.count(b"\n") == 1, refused
+
+
 def test_inputs_are_not_replaced(folder: Path) -> None:
     succeed("ternc", "m.gguf", "--emit=tern-ir", "-o", "m.mlir", cwd=folder)
     before = (folder / "m.mlir").read_bytes()

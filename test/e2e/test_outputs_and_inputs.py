@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import numpy as np
@@ -48,9 +48,19 @@ def test_the_text_is_not_replaced_by_its_logits(folder: Path) -> None:
 
 def test_figures_and_trace_are_two_files(folder: Path) -> None:
     command = ["bench", "m.tern", *BENCH, "--trace", "x", "--json"]
-    assert_usage_error(run("tern", *command, "x", cwd=folder), "--json", "--trace")
+    (folder / "link").symlink_to("x")
+    (folder / "here").symlink_to(".")
+    names = ["x", "./x", "link", "here/x", str(folder / "x")]
+    for name in names:
+        assert_usage_error(run("tern", *command, name, cwd=folder), "--json", "--trace")
+    assert not (folder / "x").exists()
     (folder / "x").touch()
-    assert_input_error(run("tern", *command, "./x", cwd=folder), "./x", "another file")
+    (folder / "hard").hardlink_to(folder / "x")
+    for name in [*names, "hard"]:
+        assert_usage_error(run("tern", *command, name, cwd=folder), "--json", "--trace")
+    assert (folder / "x").read_bytes() == b""
+    (folder / "other").mkdir()
+    succeed("tern", *command, "other/x", cwd=folder)  # of the same name in another folder
 
 
 @pytest.mark.parametrize("writer", WRITERS)
@@ -72,6 +82,52 @@ def test_a_link_stays_and_leads_to_the_output(folder: Path) -> None:
     assert np.load(folder / "old.npy").shape == (1, 503)
 
 
+@pytest.mark.parametrize("writer", ["logits", "json"])
+def test_a_link_to_nothing_stays_and_leads_to_the_output(writer: str, folder: Path) -> None:
+    (folder / "deep").mkdir()
+    (folder / "link").symlink_to("deep/second")
+    (folder / "deep" / "second").symlink_to("new")
+    succeed("tern", *WRITERS[writer], "link", cwd=folder)
+    assert (folder / "link").is_symlink() and (folder / "deep" / "second").is_symlink()
+    assert (folder / "deep" / "new").stat().st_size > 0
+    assert sorted(os.listdir(folder / "deep")) == ["new", "second"]
+
+
+def test_links_in_a_circle_are_refused(folder: Path) -> None:
+    (folder / "link").symlink_to("link")
+    assert_input_error(run("tern", *WRITERS["logits"], "link", cwd=folder), "link", "cannot follow")
+    assert (folder / "link").is_symlink()
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "log"])
+def test_what_standard_output_appends_to_is_kept(writer: str, name: str, folder: Path) -> None:
+    """What else the command prints comes behind the file."""
+    succeed("tern", *WRITERS[writer], "alone", cwd=folder)
+    expected = (folder / "alone").read_bytes()
+    (folder / "alone").unlink()
+    log = folder / "log"
+    log.write_bytes(b"precious")
+    with log.open("ab") as output:
+        subprocess.run([BIN / "tern", *WRITERS[writer], name], stdout=output, cwd=folder, check=True)
+    assert log.read_bytes().startswith(b"precious")
+    written = log.read_bytes().removeprefix(b"precious")
+    if writer in ("json", "trace"):  # figures of another run
+        assert json.JSONDecoder().raw_decode(written.decode())[0].keys() == json.loads(expected).keys()
+    else:
+        assert written.startswith(expected)
+    assert sorted(os.listdir(folder)) == ["log", "m.tern", "text"]
+
+
+def test_what_standard_error_appends_to_is_kept(folder: Path) -> None:
+    succeed("tern", *WRITERS["logits"], "alone", cwd=folder)
+    (folder / "log").write_bytes(b"precious")
+    with (folder / "log").open("ab") as output:
+        command = [BIN / "tern", *WRITERS["logits"], "/dev/stderr"]
+        subprocess.run(command, stderr=output, cwd=folder, check=True)
+    assert (folder / "log").read_bytes() == b"precious" + (folder / "alone").read_bytes()
+
+
 @pytest.mark.parametrize("redirected", ["file", "pipe"])
 def test_standard_output_by_its_name(redirected: str, folder: Path) -> None:
     """Redirected to a file, /dev/stdout is a link that leads to it."""
@@ -88,10 +144,9 @@ def test_standard_output_by_its_name(redirected: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("option", ["--json", "--trace"])
 def test_what_bench_cannot_write_shows_before_it_measures(option: str, folder: Path) -> None:
-    command = ["bench", "m.tern", "--runs", "1000000", option, "none/x"]  # minutes, if it began
-    before = time.monotonic()
-    assert_input_error(run("tern", *command, cwd=folder), "none/x", "No such file")
-    assert time.monotonic() - before < 60
+    command = ["bench", "m.tern", *BENCH, "--context", "1000000"]  # the measurement begins with this error
+    assert_input_error(run("tern", *command, cwd=folder), "1000000")
+    assert_input_error(run("tern", *command, option, "none/x", cwd=folder), "none/x", "No such file")
 
 
 def test_an_interrupted_bench_leaves_neither_file(folder: Path) -> None:

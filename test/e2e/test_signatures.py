@@ -154,3 +154,27 @@ def test_files_that_are_no_artifacts_are_refused(signed: Path, copy: Path) -> No
     for data in (b"", b"\x00", b"\xff\xff\xff\x7f" + b"x" * 100):
         copy.write_bytes(data)
         refused(copy, signed / "key.pub.pem", "ends within its header")
+
+
+@pytest.mark.parametrize("name", ["model.tern.sig", "sig", "ed25519.pub.pem"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["logits", "--tokens", "1", "-o"],
+        ["embed", "--tokens", "1", "-o"],
+        ["bench", "--prompt", "4", "--generate", "2", "--runs", "1", "--json"],
+        ["bench", "--prompt", "4", "--generate", "2", "--runs", "1", "--trace"],
+        ["eval", "--context", "16", "--text", str(ROOT / "README.md"), "--chunks", "1", "--save-logits"],
+    ],
+    ids=lambda arguments: f"{arguments[0]} {arguments[-1]}",
+)
+def test_neither_signature_nor_key_is_replaced(
+    arguments: list[str], name: str, signed: Path, copy: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "sig").symlink_to("model.tern.sig")
+    shutil.copyfile(signed / "key.pub.pem", tmp_path / "ed25519.pub.pem")
+    before = (tmp_path / name).read_bytes()
+    options = ["--require-key", tmp_path / "ed25519.pub.pem"]
+    result = run("tern", arguments[0], "model.tern", *options, *arguments[1:], name, cwd=tmp_path)
+    assert_input_error(result, name, "another file")
+    assert (tmp_path / name).read_bytes() == before

@@ -261,7 +261,8 @@ void bench(const BenchOptions &options) {
   if (options.kernels && options.engine.weights.mode == TERN_WEIGHTS_STREAM)
     throw CLI::ValidationError("--kernels", "measures kernels on weights that lie in memory; use "
                                             "it with --weights=map or copy");
-  if (!options.json.empty() && options.json == options.trace)
+  if (!options.json.empty() && options.json != "-" && !options.trace.empty() &&
+      leadToOneFile(options.json, options.trace))
     throw CLI::ValidationError("--json", "names the file of --trace");
   const Clock::time_point loadBegin = Clock::now();
   const Model model(options.engine.model, options.engine.weights, options.engine.requireKey);
@@ -276,11 +277,11 @@ void bench(const BenchOptions &options) {
   // Before the measurement: what cannot be written should not cost its time.
   std::optional<OutputFile> trace, figures;
   if (!options.trace.empty()) {
-    requireNoInput(options.trace, {options.engine.model, options.engine.requireKey});
+    requireNoInput(options.trace, options.engine.inputs());
     trace.emplace(options.trace);
   }
   if (!options.json.empty() && options.json != "-") {
-    requireNoInput(options.json, {options.engine.model, options.engine.requireKey, options.trace});
+    requireNoInput(options.json, options.engine.inputs());
     figures.emplace(options.json);
   }
   const Measurement measured = measure(options, model, context, loadBegin);

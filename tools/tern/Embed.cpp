@@ -115,7 +115,7 @@ void writeEmbeddings(const EmbedOptions &options) {
     rows += options.pooling == Pooling::none ? prompt.size() : 1;
   }
   Embedder embedder(model, options, context);
-  requireNoInput(options.output, {options.engine.model, options.engine.requireKey});
+  requireNoInput(options.output, options.engine.inputs());
   OutputFile output(options.output);
   const std::string header = npyHeader(rows, size_t(model.info().hidden_size));
   output.write(header.data(), header.size());

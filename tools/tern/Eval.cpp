@@ -229,7 +229,9 @@ void evaluate(const EvalOptions &options) {
     saved.emplace(options.compare, text);
   std::optional<LogitsWriter> writer;
   if (!options.save.empty()) {
-    requireNoInput(options.save, {options.engine.model, options.engine.requireKey, options.text});
+    std::vector<std::string> inputs = options.engine.inputs();
+    inputs.push_back(options.text);
+    requireNoInput(options.save, inputs);
     writer.emplace(options.save, text);
   }
   const bool progress = isatty(STDERR_FILENO);

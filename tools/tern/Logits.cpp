@@ -31,7 +31,7 @@ void writeLogits(const LogitsOptions &options) {
   const SessionHandle session = model.createSession(engine);
 
   const size_t vocabulary = model.info().vocabulary_size;
-  requireNoInput(options.output, {options.engine.model, options.engine.requireKey});
+  requireNoInput(options.output, options.engine.inputs());
   OutputFile output(options.output);
   const std::string header = npyHeader(tokens.size(), vocabulary);
   output.write(header.data(), header.size());

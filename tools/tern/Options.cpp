@@ -1,4 +1,5 @@
 #include "tools/tern/Options.h"
+#include "tools/tern/Signature.h"
 
 #include <charconv>
 #include <cmath>
@@ -142,6 +143,13 @@ void addPenaltyOptions(CLI::App &command, SamplingOptions &options) {
 }
 
 } // namespace
+
+std::vector<std::string> EngineOptions::inputs() const {
+  std::vector<std::string> result = {model};
+  if (!requireKey.empty())
+    result.insert(result.end(), {requireKey, signatureName(model)});
+  return result;
+}
 
 void SamplingOptions::requireConsistent() const {
   if (penaltyWindow && repetitionPenalty == 1 && frequencyPenalty == 0 && presencePenalty == 0)

@@ -28,6 +28,9 @@ struct EngineOptions {
   uint32_t context = 0; ///< 0: the smaller of the model's length and 4096
   WeightsChoice weights;
   std::string requireKey; ///< public key file that must fit the model's signature; empty: none
+
+  /// All files that are read: no output may replace them.
+  std::vector<std::string> inputs() const;
 };
 
 /// How the next token is chosen, and when to stop.

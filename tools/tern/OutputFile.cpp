@@ -7,7 +7,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
+#include <filesystem>
 #include <sys/stat.h>
+#include <system_error>
 #include <unistd.h>
 #include <utility>
 
@@ -30,17 +32,39 @@ void removePendingFiles(int signal) {
 
 constexpr int endingSignals[] = {SIGINT, SIGTERM, SIGHUP};
 
-/// The file that a symbolic link leads to, so that the link stays; other names as they are.
+constexpr int maxLinks = 40; ///< as Linux has it
+
+bool areSame(const struct stat &one, const struct stat &other) {
+  return one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
+/// The file that a symbolic link leads to, there or to be created, so that the link stays; other
+/// names, and links in a circle, as they are.
 std::string followLinks(const std::string &path) {
-  struct stat info;
-  if (lstat(path.c_str(), &info) != 0 || !S_ISLNK(info.st_mode))
-    return path;
-  char *resolved = realpath(path.c_str(), nullptr);
-  if (!resolved)
-    return path; // it leads nowhere, and is replaced
-  std::string result = resolved;
-  std::free(resolved);
-  return result;
+  if (char *resolved = realpath(path.c_str(), nullptr)) {
+    std::string result = resolved;
+    std::free(resolved);
+    return result;
+  }
+  std::filesystem::path target = path;
+  for (int links = 0; links < maxLinks; ++links) {
+    std::error_code error;
+    const std::filesystem::path next = std::filesystem::read_symlink(target, error);
+    if (error)
+      return target;
+    target = target.parent_path() / next;
+  }
+  return path;
+}
+
+/// The standard stream that `path` leads to, by whatever name: -1 if none.
+int standardStreamOf(const std::string &path) {
+  struct stat file, stream;
+  if (stat(path.c_str(), &file) == 0)
+    for (const int descriptor : {STDOUT_FILENO, STDERR_FILENO})
+      if (fstat(descriptor, &stream) == 0 && areSame(file, stream))
+        return descriptor;
+  return -1;
 }
 
 char *freePendingName() {
@@ -70,26 +94,44 @@ private:
 
 } // namespace
 
-void requireNoInput(const std::string &output, std::initializer_list<std::string> inputs) {
+bool leadToOneFile(const std::string &one, const std::string &other) {
+  const std::filesystem::path first = followLinks(one), second = followLinks(other);
+  struct stat here, there;
+  if (stat(first.c_str(), &here) == 0 && stat(second.c_str(), &there) == 0)
+    return areSame(here, there);
+  const auto folder = [](const std::filesystem::path &file) {
+    return file.has_parent_path() ? file.parent_path() : std::filesystem::path(".");
+  };
+  return first.filename() == second.filename() && stat(folder(first).c_str(), &here) == 0 &&
+         stat(folder(second).c_str(), &there) == 0 && areSame(here, there);
+}
+
+void requireNoInput(const std::string &output, const std::vector<std::string> &inputs) {
   struct stat written, read;
   if (stat(output.c_str(), &written) != 0 || !S_ISREG(written.st_mode))
     return;
   for (const std::string &input : inputs)
-    if (!input.empty() && stat(input.c_str(), &read) == 0 && read.st_dev == written.st_dev &&
-        read.st_ino == written.st_ino)
+    if (!input.empty() && stat(input.c_str(), &read) == 0 && areSame(read, written))
       throw InputError(output, "is read by this command too, as " + input +
                                    "; name another file for the output");
 }
 
 OutputFile::OutputFile(std::string name) : path(std::move(name)), target(followLinks(path)) {
   struct stat info;
-  if (stat(target.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
-    file = std::fopen(target.c_str(), "wb");
-    if (!file)
-      fail("cannot open for writing", errno);
-    return;
+  const int error = stat(path.c_str(), &info) == 0 ? 0 : errno;
+  if (error == ELOOP)
+    fail("cannot follow the link", error);
+  if (const int stream = standardStreamOf(path); stream >= 0) {
+    // Opened anew it would be written from its beginning, and a file would be replaced.
+    const int descriptor = fcntl(stream, F_DUPFD_CLOEXEC, 0);
+    file = descriptor < 0 ? nullptr : fdopen(descriptor, "wb");
+  } else if (error == 0 && (!S_ISREG(info.st_mode) || info.st_nlink == 0)) { // no name to take
+    file = std::fopen(path.c_str(), "wb");
+  } else {
+    createTemporary();
   }
-  createTemporary();
+  if (!file)
+    fail("cannot open for writing", errno);
 }
 
 void OutputFile::createTemporary() {

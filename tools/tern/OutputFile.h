@@ -4,19 +4,23 @@
 
 #include <cstddef>
 #include <cstdio>
-#include <initializer_list>
 #include <string>
+#include <vector>
 
 namespace tern::cli {
 
 /// Throws if `output` is an existing file that one of `inputs` names too, by whatever path: it
 /// would be replaced.
-void requireNoInput(const std::string &output, std::initializer_list<std::string> inputs);
+void requireNoInput(const std::string &output, const std::vector<std::string> &inputs);
+
+/// Whether two names are of one file, which need not exist yet.
+bool leadToOneFile(const std::string &one, const std::string &other);
 
 /// Writes to a temporary name in the target's folder. commit() renames it; without commit, and on
-/// SIGINT, SIGTERM or SIGHUP, it is removed. Of a symbolic link the file it leads to is replaced. A
-/// target that exists and is no regular file (a device, a pipe) is written directly. Few at a time
-/// in a process (maxOutputFiles), because of the signal handlers.
+/// SIGINT, SIGTERM or SIGHUP, it is removed. Of a symbolic link the file it leads to is replaced or
+/// created. A target that exists and is no regular file (a device, a pipe) is written directly, and
+/// what is standard output or error already (/dev/stdout) through that stream. Few at a time in a
+/// process (maxOutputFiles), because of the signal handlers.
 class OutputFile {
 public:
   explicit OutputFile(std::string path);

@@ -106,7 +106,7 @@ void requireSignature(int descriptor, const std::string &artifact, const std::st
   if (sodium_init() < 0)
     throw InputError("libsodium", "cannot be used on this machine");
   const PublicKey key = readPublicKey(keyFile);
-  const std::string path = artifact + ".sig";
+  const std::string path = signatureName(artifact);
   const std::string signature = readSmallFile(
       path, crypto_sign_ed25519_BYTES, "; --require-key refuses artifacts that are not signed");
   if (signature.size() != crypto_sign_ed25519_BYTES)

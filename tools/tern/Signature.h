@@ -10,9 +10,12 @@
 
 namespace tern::cli {
 
-/// Throws InputError unless "ARTIFACT.sig" is a signature, by the PEM public key in `keyFile`, of
-/// the header of the open file `descriptor`. That code and weights are those the header speaks of
-/// is for tern_verify_fd to check.
+/// Where the signature of an artifact lies: ARTIFACT.sig.
+inline std::string signatureName(const std::string &artifact) { return artifact + ".sig"; }
+
+/// Throws InputError unless the signature file is a signature, by the PEM public key in `keyFile`,
+/// of the header of the open file `descriptor`. That code and weights are those the header speaks
+/// of is for tern_verify_fd to check.
 void requireSignature(int descriptor, const std::string &artifact, const std::string &keyFile);
 
 } // namespace tern::cli

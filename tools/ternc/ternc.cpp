@@ -1,6 +1,8 @@
 // ternc: the command line of the compiler. Checks options, then hands over to compiler/Driver.
+#include "compiler/Artifact/OutputFile.h"
 #include "compiler/CodeGen/KernelWorker.h"
 #include "compiler/Driver/CompileOptions.h"
+#include "compiler/Driver/Printable.h"
 #include "compiler/Driver/Version.h"
 #include "compiler/Transforms/QuantizationPolicy.h"
 #include "targets/TargetInfo.h"
@@ -13,6 +15,7 @@
 #include "llvm/Support/Threading.h"
 #include "llvm/Support/raw_ostream.h"
 #include <csignal>
+#include <cstdlib>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -89,23 +92,39 @@ cl::opt<bool> listTargetNames("list-targets", cl::desc("Print the target names, 
                               cl::cat(category));
 
 int usageError(const llvm::Twine &message) {
-  std::string text = message.str();
-  for (char &c : text)
-    if (llvm::isASCII(c) && !llvm::isPrint(c))
-      c = '?';
-  llvm::errs() << "ternc: " << text << "; see ternc --help\n";
+  llvm::errs() << "ternc: " << printable(message.str()) << "; see ternc --help\n";
   return wrongUsage;
 }
 
 /// Standard output that cannot be written is an error of the machine.
 int finishStandardOutput() {
-  llvm::outs().flush();
-  if (!llvm::outs().has_error())
+  llvm::Error error = writeStandardOutput("");
+  if (!error)
     return 0;
-  llvm::errs() << "ternc: standard output: cannot be written: " << llvm::outs().error().message()
-               << '\n';
-  llvm::outs().clear_error();
+  llvm::errs() << "ternc: " << llvm::toString(std::move(error)) << '\n';
   return 1;
+}
+
+/// --help and --version end the program within LLVM, which would report the output's failure in
+/// words of its own, from the stream's destructor. What is registered here runs before that.
+void finishStandardOutputAtExit() {
+  (void)llvm::outs();
+  std::atexit([] {
+    if (int status = finishStandardOutput())
+      _exit(status);
+  });
+}
+
+/// The options and arguments given besides --list-targets.
+std::string namesBesideTheList() {
+  std::vector<std::string> names;
+  for (const auto &[name, option] : cl::getRegisteredOptions())
+    if (option->getNumOccurrences() > 0 && option != &listTargetNames)
+      names.push_back((name.size() == 1 ? "-" : "--") + name.str());
+  llvm::sort(names); // the table of options has no order
+  if (input.getNumOccurrences())
+    names.push_back("'" + input + "'");
+  return llvm::join(names, ", ");
 }
 
 /// Where standard streams are closed, the next file to be opened would take their place. Reading
@@ -235,6 +254,8 @@ int readOptions(CompileOptions &options) {
   if (output.empty() && output.getNumOccurrences())
     return usageError("-o needs the name of a file");
   options.output = output.empty() ? "-" : output.getValue();
+  if (*kind != OutputKind::StaticLibrary && isStandardOutput(options.output))
+    options.output = "-"; // /dev/stdout; a new file would take the place of the shell's
   if (*kind == OutputKind::StaticLibrary &&
       (options.output.ends_with("/") || options.output == ".tern" ||
        options.output.ends_with("/.tern")))
@@ -318,6 +339,7 @@ int main(int argc, char **argv) {
   llvm::sys::DontRemoveFileOnSignal("");
   std::signal(SIGXFSZ, SIG_IGN); // a file-size limit is an error of the write that meets it
 #endif
+  finishStandardOutputAtExit();
   cl::HideUnrelatedOptions(category);
   cl::SetVersionPrinter([](llvm::raw_ostream &out) { out << TERN_PRODUCER << '\n'; });
   if (!cl::ParseCommandLineOptions(
@@ -331,8 +353,8 @@ int main(int argc, char **argv) {
   if (std::string name = optionGivenTwice(); !name.empty())
     return usageError((name.size() == 1 ? "-" : "--") + name + " is given more than once");
   if (listTargetNames) {
-    if (!input.empty() || output.getNumOccurrences())
-      return usageError("--list-targets goes alone");
+    if (std::string names = namesBesideTheList(); !names.empty())
+      return usageError("--list-targets goes alone, without " + names);
     for (const std::string &name : listTargets())
       llvm::outs() << name << '\n';
     return finishStandardOutput();
