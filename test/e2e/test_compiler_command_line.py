@@ -261,7 +261,8 @@ def test_an_interrupted_compiler_leaves_no_file(moment: str, ending: signal.Sign
     environment = dict(os.environ)
     if moment == "compiling":
         environment["TERN_CACHE_DIR"] = str(cache)
-    command: list[str | Path] = [BIN / "ternc", gguf, "-o", out / "m.tern", "-j1"]
+    # The tests may have been started by nohup, or in the background, where signals are ignored.
+    command: list[str | Path] = ["env", "--default-signal", BIN / "ternc", gguf, "-o", out / "m.tern", "-j1"]
     watched = cache if moment == "compiling" else out
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, start_new_session=True) as process:
         while process.poll() is None and not (watched.exists() and any(watched.iterdir())):
