@@ -17,10 +17,10 @@ StaticLibraryPaths::StaticLibraryPaths(StringRef output) {
     prefix += isAlnum(c) || c == '_' ? c : '_';
   if (prefix.empty() || isDigit(prefix.front()))
     prefix = "_" + prefix;
-  SmallString<128> library_(sys::path::parent_path(output));
-  sys::path::append(library_, "lib" + name + ".a");
+  SmallString<128> libraryPath(sys::path::parent_path(output));
+  sys::path::append(libraryPath, "lib" + name + ".a");
   artifact = (output + ".tern").str();
-  library = library_.str().str();
+  library = libraryPath.str().str();
   header = (output + ".h").str();
 }
 

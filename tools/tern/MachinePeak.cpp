@@ -64,6 +64,7 @@ double bestRate(uint32_t threads, double amountPerRepeat,
 using ReadLoop = void (*)(const uint8_t *data, size_t lines); // of 256 bytes
 
 #if defined(__x86_64__)
+// NOLINTBEGIN(bugprone-macro-parentheses): a name and a piece of assembly take none
 #define TERN_READ_LOOP(name, load, step)                                                           \
   void name(const uint8_t *data, size_t lines) {                                                   \
     for (; lines > 0; --lines, data += 256)                                                        \
@@ -74,6 +75,7 @@ TERN_READ_LOOP(read16, "movups (%0), %%xmm0", 16)
 TERN_READ_LOOP(read32, "vmovups (%0), %%ymm0", 32)
 TERN_READ_LOOP(read64, "vmovups (%0), %%zmm0", 64)
 #undef TERN_READ_LOOP
+// NOLINTEND(bugprone-macro-parentheses)
 
 ReadLoop readLoop() {
   return __builtin_cpu_supports("avx512f") ? read64

@@ -84,8 +84,8 @@ uint64_t parseSize(std::string_view text) {
   if (scale != 1)
     text.remove_suffix(1);
   double value = 0;
-  const char *end = text.data() + text.size();
-  const auto [last, error] = std::from_chars(text.data(), end, value, std::chars_format::fixed);
+  const char *begin = text.data(), *end = begin + text.size();
+  const auto [last, error] = std::from_chars(begin, end, value, std::chars_format::fixed);
   const double bytes = value * scale;
   return error == std::errc() && last == end && bytes >= 1 && bytes <= largest ? uint64_t(bytes)
                                                                                : 0;
