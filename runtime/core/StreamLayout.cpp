@@ -157,8 +157,7 @@ Status StreamLayout::compute(const fb::Artifact &artifact, const fb::Plan &plan,
   readPlan(plan);
   visitTensors(plan, [&](uint32_t tensor, uint32_t command) {
     Unit &unit = units[artifact.tensors()->Get(tensor)->unit()];
-    const bool inside = unit.fetch < command && command < unit.release; // `none` is behind all
-    unit.usedInPlace |= !inside;
+    unit.usedInPlace |= !unit.isFetchedAt(command);
     if (unit.place == Place::unused)
       unit.place = unit.fetch != none ? Place::streamed : mapped ? Place::mapped : Place::kept;
   });

@@ -34,6 +34,9 @@ public:
     uint32_t number;  ///< of a streamed unit, in the order of fetching
     Place place;
     bool usedInPlace; ///< by commands outside of [fetch, release], or mapped altogether
+
+    /// `none` is behind all commands.
+    bool isFetchedAt(uint32_t command) const { return fetch < command && command < release; }
   };
 
   /// `artifact` has passed the checks of Verify.h, `plan` is one of its. `mapped`: the file's bytes

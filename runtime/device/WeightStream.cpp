@@ -61,8 +61,7 @@ void WeightStream::stop() {
 
 const uint8_t *WeightStream::unitData(uint32_t index, uint32_t command) const {
   const StreamLayout::Unit &unit = layout->unit(index);
-  const bool fetched = unit.fetch < command && command < unit.release; // none: after all commands
-  if (unit.place == Place::kept || (unit.place == Place::streamed && fetched))
+  if (unit.place == Place::kept || (unit.place == Place::streamed && unit.isFetchedAt(command)))
     return memory.data() + unit.offset;
   return model->unitInPlace(index);
 }
