@@ -77,6 +77,9 @@ Error checkNoImports(StringRef bytes) {
   return Error::success();
 }
 
+/// Bytes to which callers align the stack, on x86-64 and on AArch64.
+constexpr unsigned abiStackAlignment = 16;
+
 class Emitter {
 public:
   Emitter(const GeneratedKernel &kernel, const TargetInfo &target, TargetMachine &machine)
@@ -159,6 +162,9 @@ void Emitter::setFunctionAttributes() {
     function.addFnAttr("target-features", features);
     function.addFnAttr(Attribute::NoRedZone);
     function.addFnAttr(Attribute::NoUnwind);
+    // Else vectors are spilled where they cross cache lines, and reloaded late.
+    if (target.vectorBytes > abiStackAlignment)
+      function.addFnAttr("stackrealign");
   }
 }
 
