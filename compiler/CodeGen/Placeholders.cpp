@@ -199,12 +199,37 @@ Value *hide(IRBuilder<> &builder, Value *bytes, const char *constraints) {
   return call;
 }
 
+/// Loads become prefetches to the second level; the calls are 0.
+Error expandPrefetches(Function &placeholder) {
+  for (User *user : make_early_inc_range(placeholder.users())) {
+    auto *call = dyn_cast<CallInst>(user);
+    auto *load = call ? dyn_cast<LoadInst>(call->getArgOperand(0)) : nullptr;
+    if (!load)
+      return createStringError("a use of '" + placeholder.getName() + "' without a load");
+    IRBuilder<> builder(call);
+    constexpr int read = 0, secondLevel = 2, data = 1;
+    builder.CreateIntrinsic(Intrinsic::prefetch, {load->getPointerOperandType()},
+                            {load->getPointerOperand(), builder.getInt32(read),
+                             builder.getInt32(secondLevel), builder.getInt32(data)});
+    call->replaceAllUsesWith(ConstantInt::get(call->getType(), 0));
+    call->eraseFromParent();
+    if (load->use_empty())
+      load->eraseFromParent();
+  }
+  return Error::success();
+}
+
 } // namespace
 
 Error expandPlaceholders(Module &module, const TargetInfo &target) {
   for (Function &function : module) {
     if (!function.getName().starts_with(prefix) || function.use_empty())
       continue;
+    if (function.getName() == "tern_placeholder_prefetch") {
+      if (Error error = expandPrefetches(function))
+        return error;
+      continue;
+    }
     StringRef name = function.getName().drop_front(prefix.size());
     const bool isArm = target.family == "arm";
     Operation operation;

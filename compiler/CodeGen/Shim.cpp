@@ -10,6 +10,7 @@ namespace {
 /// The values an Affine is computed from.
 struct RunTimeIntegers {
   Value *tokens, *wanted, *first, *last, *blocksPerSlot;
+  Value *firstRow, *blocks; ///< of a call for blocks of rows, else null
 };
 
 class ShimBuilder {
@@ -29,8 +30,17 @@ public:
 
 private:
   Error checkVariants() const;
+  Error checkRanges() const;
+  Error checkBlocks() const;
   Error checkVariant(const KernelVariant &variant, const Function &function) const;
   void emitVariant(const KernelVariant &variant, Function *halide);
+  void emitByRows();
+  void emitBlocks();
+  void emitRowsOfTask(Value *rows);
+  Value *rowsOf(const KernelVariant &variant) const {
+    return variant.rows == DimSymbol::Tokens ? values.tokens : values.wanted;
+  }
+  BasicBlock *block(const Twine &name) { return BasicBlock::Create(context, name, shim); }
   Value *affine(const Affine &a, Type *type);
   Value *bufferRecord(const BufferBinding &binding);
   Value *loadInteger(TernInteger index);
@@ -73,22 +83,51 @@ Error ShimBuilder::checkVariant(const KernelVariant &variant, const Function &fu
   return Error::success();
 }
 
-// The variants must hold every row count from 1 up, or a call would silently do nothing.
 Error ShimBuilder::checkVariants() const {
   if (kernel.variants.empty() || kernel.variants.size() != functions.size())
     return createStringError("no variants");
-  int64_t next = kernel.runsAllVariants ? int64_t(INT32_MAX) + 1 : 1;
   for (auto [variant, function] : zip(kernel.variants, functions)) {
     if (Error error = checkVariant(variant, *function))
       return error;
     if (variant.rows != kernel.variants.front().rows)
       return createStringError("variants are chosen by different dimensions");
+  }
+  switch (kernel.use) {
+  case VariantUse::ByRows:
+    return checkRanges();
+  case VariantUse::Blocks:
+    return checkBlocks();
+  case VariantUse::All:
+    return Error::success();
+  }
+  llvm_unreachable("unknown use of variants");
+}
+
+// The variants must hold every row count from 1 up, or a call would silently do nothing.
+Error ShimBuilder::checkRanges() const {
+  int64_t next = 1;
+  for (const KernelVariant &variant : kernel.variants)
     if (variant.minRows <= next)
       next = std::max<int64_t>(next, int64_t(variant.maxRows) + 1);
-  }
   if (next <= INT32_MAX)
     return createStringError("no variant holds " + Twine(next) +
                              " rows (list them by ascending minRows)");
+  return Error::success();
+}
+
+// One row and, down to blocks of 2, no remainder that no variant takes.
+Error ShimBuilder::checkBlocks() const {
+  const KernelVariant &one = kernel.variants.front();
+  if (one.rows == DimSymbol::None || one.minRows != 1 || one.maxRows != 1)
+    return createStringError("the first of variants for blocks of rows is not for one row");
+  for (const KernelVariant &variant : drop_begin(kernel.variants))
+    if (variant.block < 2 || variant.minRows < variant.block || variant.maxRows < variant.block)
+      return createStringError("variant '" + variant.functionName + "' takes blocks of " +
+                               Twine(variant.block) + " rows, from " + Twine(variant.minRows) +
+                               " to " + Twine(variant.maxRows) + " rows");
+  const KernelVariant &last = kernel.variants.back();
+  if (last.block != 2 || last.minRows != 2)
+    return createStringError("the last variant does not take blocks of 2 rows");
   return Error::success();
 }
 
@@ -114,6 +153,8 @@ Value *ShimBuilder::affine(const Affine &a, Type *type) {
   add(a.perWanted, values.wanted);
   add(a.perFirst, values.first);
   add(a.perLast, values.last);
+  add(a.perFirstRow, values.firstRow);
+  add(a.perBlock, values.blocks);
   add(a.perBlocksPerSlot, values.blocksPerSlot);
   return sum;
 }
@@ -164,6 +205,87 @@ void ShimBuilder::emitVariant(const KernelVariant &variant, Function *halide) {
   builder.CreateCall(halide, arguments);
 }
 
+void ShimBuilder::emitByRows() {
+  for (auto [i, variant] : enumerate(kernel.variants)) {
+    bool unconditional = variant.rows == DimSymbol::None || i + 1 == kernel.variants.size();
+    BasicBlock *next = nullptr;
+    if (!unconditional) {
+      BasicBlock *chosen = block("variant");
+      next = block("next");
+      Value *rows = rowsOf(variant);
+      Value *holds =
+          builder.CreateAnd(builder.CreateICmpSGE(rows, builder.getInt32(variant.minRows)),
+                            builder.CreateICmpSLE(rows, builder.getInt32(variant.maxRows)));
+      builder.CreateCondBr(holds, chosen, next);
+      builder.SetInsertPoint(chosen);
+    }
+    emitVariant(variant, functions[i]);
+    builder.CreateRetVoid();
+    if (unconditional)
+      return;
+    builder.SetInsertPoint(next);
+  }
+}
+
+// All rows of a task before the next one: its weights are then in the cache.
+void ShimBuilder::emitBlocks() {
+  Value *rows = rowsOf(kernel.variants.front());
+  BasicBlock *one = block("one"), *several = block("several"), *tasks = block("tasks"),
+             *task = block("task"), *done = block("done");
+  builder.CreateCondBr(builder.CreateICmpEQ(rows, builder.getInt32(1)), one, several);
+  builder.SetInsertPoint(done);
+  builder.CreateRetVoid();
+  builder.SetInsertPoint(one);
+  emitVariant(kernel.variants.front(), functions.front());
+  builder.CreateBr(done);
+
+  builder.SetInsertPoint(several);
+  AllocaInst *next = entryAlloca(i32);
+  builder.CreateStore(values.first, next);
+  Value *end = values.last;
+  builder.CreateBr(tasks);
+  builder.SetInsertPoint(tasks);
+  values.first = builder.CreateLoad(i32, next);
+  builder.CreateCondBr(builder.CreateICmpSLT(values.first, end), task, done);
+  builder.SetInsertPoint(task);
+  values.last = builder.CreateAdd(values.first, builder.getInt32(1));
+  builder.CreateStore(values.last, next);
+  emitRowsOfTask(rows);
+  builder.CreateBr(tasks);
+}
+
+void ShimBuilder::emitRowsOfTask(Value *rows) {
+  AllocaInst *row = entryAlloca(i32);
+  builder.CreateStore(builder.getInt32(0), row);
+  for (size_t i = 1; i < kernel.variants.size(); ++i) {
+    const KernelVariant &variant = kernel.variants[i];
+    Value *size = builder.getInt32(variant.block);
+    BasicBlock *loop = block("rows"), *call = block("call"), *smaller = block("smaller");
+    builder.CreateBr(loop);
+    builder.SetInsertPoint(loop);
+    values.firstRow = builder.CreateLoad(i32, row);
+    Value *left = builder.CreateSub(rows, values.firstRow);
+    bool smallest = i + 1 == kernel.variants.size();
+    // A single last row is taken with the one before it.
+    Value *least = builder.getInt32(smallest ? 1 : variant.minRows);
+    builder.CreateCondBr(builder.CreateICmpSGE(left, least), call, smaller);
+    builder.SetInsertPoint(call);
+    values.blocks =
+        builder.CreateBinaryIntrinsic(Intrinsic::smin, builder.CreateSDiv(left, size),
+                                      builder.getInt32(variant.maxRows / variant.block));
+    if (smallest) {
+      values.blocks = builder.getInt32(1);
+      values.firstRow = builder.CreateBinaryIntrinsic(Intrinsic::smin, values.firstRow,
+                                                      builder.CreateSub(rows, size));
+    }
+    emitVariant(variant, functions[i]);
+    builder.CreateStore(builder.CreateAdd(values.firstRow, builder.CreateMul(values.blocks, size)),
+                        row);
+    builder.CreateBr(loop);
+    builder.SetInsertPoint(smaller);
+  }
+}
+
 Error ShimBuilder::build() {
   if (Error error = checkVariants())
     return error;
@@ -173,7 +295,6 @@ Error ShimBuilder::build() {
   shim->setDSOLocal(true);
   shim->addFnAttr(Attribute::NoUnwind);
   Argument *args = shim->getArg(0);
-  auto block = [&](const Twine &name) { return BasicBlock::Create(context, name, shim); };
   BasicBlock *entry = block("entry"), *run = block("run"), *done = block("done");
 
   builder.SetInsertPoint(done);
@@ -192,30 +313,18 @@ Error ShimBuilder::build() {
   values.wanted = loadInteger(TERN_INT_WANTED);
   values.blocksPerSlot = loadInteger(TERN_INT_BLOCKS_PER_SLOT);
 
-  if (kernel.runsAllVariants) {
+  switch (kernel.use) {
+  case VariantUse::ByRows:
+    emitByRows();
+    break;
+  case VariantUse::Blocks:
+    emitBlocks();
+    break;
+  case VariantUse::All:
     for (auto [i, variant] : enumerate(kernel.variants))
       emitVariant(variant, functions[i]);
     builder.CreateRetVoid();
-    return Error::success();
-  }
-  for (auto [i, variant] : enumerate(kernel.variants)) {
-    BasicBlock *next = done;
-    bool unconditional = variant.rows == DimSymbol::None || i + 1 == kernel.variants.size();
-    if (!unconditional) {
-      BasicBlock *chosen = block("variant");
-      next = block("next");
-      Value *rows = variant.rows == DimSymbol::Tokens ? values.tokens : values.wanted;
-      Value *holds =
-          builder.CreateAnd(builder.CreateICmpSGE(rows, builder.getInt32(variant.minRows)),
-                            builder.CreateICmpSLE(rows, builder.getInt32(variant.maxRows)));
-      builder.CreateCondBr(holds, chosen, next);
-      builder.SetInsertPoint(chosen);
-    }
-    emitVariant(variant, functions[i]);
-    builder.CreateRetVoid();
-    if (unconditional)
-      break;
-    builder.SetInsertPoint(next);
+    break;
   }
   return Error::success();
 }

@@ -23,6 +23,7 @@ KernelBuilder::KernelBuilder(KernelOp kernel, const TargetInfo &target,
   kernelStages.row = row;
   kernelStages.group = group;
   kernelStages.rowBlock = rowRange.block;
+  kernelStages.maxRows = rowRange.ofBlocks ? rowRange.max : 0;
   kernelStages.singleRow = rowRange.single();
 }
 
@@ -45,6 +46,33 @@ Expr KernelBuilder::rowsOf(Value value) {
     return int(cast<RankedTensorType>(value.getType()).getDimSize(0));
   bool single = range.single() && !range.ofExperts;
   return (single ? Expr(1) : symbolParam(rows.symbol)) * int(rows.times);
+}
+
+KernelBuilder::RowBlock KernelBuilder::computedRows(Value value) {
+  if (!range.ofBlocks)
+    return {0, rowsOf(value), fixed(0), rowsBinding(value)};
+  Affine first, blocks, count;
+  first.perFirstRow = 1;
+  blocks.perBlock = 1;
+  count.perBlock = range.block;
+  Expr number = 1;
+  if (range.max > range.block) {
+    scalars.push_back({Halide::Param<int32_t>("blocks"), blocks});
+    number = scalars.back().param;
+  }
+  return {firstRow(), number * range.block, first, count};
+}
+
+Expr KernelBuilder::firstRow() {
+  if (!range.ofBlocks)
+    return 0;
+  if (!firstRowParam.defined()) {
+    Affine first;
+    first.perFirstRow = 1;
+    scalars.push_back({Halide::Param<int32_t>("firstRow"), first});
+    firstRowParam = scalars.back().param;
+  }
+  return firstRowParam;
 }
 
 Affine KernelBuilder::rowsBinding(Value value) const {
@@ -72,7 +100,8 @@ unsigned KernelBuilder::argumentOf(bool isResult, unsigned number, unsigned comp
 }
 
 static bool isConstant(const Affine &a) {
-  return !a.perToken && !a.perWanted && !a.perFirst && !a.perLast && !a.perBlocksPerSlot;
+  return !a.perToken && !a.perWanted && !a.perFirst && !a.perLast && !a.perBlocksPerSlot &&
+         !a.perFirstRow && !a.perBlock;
 }
 
 Halide::ImageParam KernelBuilder::addInput(unsigned argument, Halide::Type type,
@@ -340,7 +369,8 @@ template <typename Rows> void KernelBuilder::defineRowsResult(unsigned number, V
   bool byTile = !kernelStages.linear.empty();
   Affine first{0, 0, 0, 1, 0}, taskExtent{0, 0, 0, -1, 1};
   DimensionBinding tiles = dimension(tileCount, rowPadding);
-  DimensionBinding rows = {fixed(0), rowsBinding(value), fixed(stride)};
+  RowBlock computed = computedRows(value);
+  DimensionBinding rows = {computed.firstBinding, computed.countBinding, fixed(stride)};
   DimensionBinding &tasks = byTile ? tiles : rows;
   tasks.min = first;
   tasks.extent = taskExtent;
@@ -348,7 +378,7 @@ template <typename Rows> void KernelBuilder::defineRowsResult(unsigned number, V
   addOutput(out, argumentOf(true, number, 0), {dimension(rowPadding, 1), tiles, rows},
             {{0, int(rowPadding)},
              byTile ? tasksRange : OutputBounds{0, int(tileCount)},
-             byTile ? OutputBounds{0, rowsOf(value)} : tasksRange});
+             byTile ? OutputBounds{computed.first, computed.count} : tasksRange});
   kernelStages.outputs.push_back({out, int(rowPadding)});
 }
 

@@ -113,6 +113,8 @@ using KernelValue = std::variant<FloatValue, IntValue, IntRowsValue, ExpertValue
 struct RowRange {
   int32_t min = 1, max = INT32_MAX;
   int32_t block = 1;
+  /// The variant takes blocks of the rows of a call, from `firstRow` on (VariantUse::Blocks).
+  bool ofBlocks = false;
   /// The variant takes those items of #tern.expert_rows that have `block` rows, whatever T is.
   bool ofExperts = false;
   bool single() const { return max == 1; }
@@ -137,6 +139,14 @@ public:
   Halide::Expr count() const { return taskCount; }
   /// Rows of a value: T or R of the call or a constant; 1 in a variant for one row.
   Halide::Expr rowsOf(mlir::Value value);
+  /// The rows of a value that the variant computes.
+  struct RowBlock {
+    Halide::Expr first, count;
+    Affine firstBinding, countBinding;
+  };
+  RowBlock computedRows(mlir::Value value);
+  /// The first row that the variant computes.
+  Halide::Expr firstRow();
   Affine rowsBinding(mlir::Value value) const;
 
   template <typename T> const T &get(mlir::Value value) const {
@@ -193,7 +203,7 @@ private:
     Affine value;
   };
   std::vector<ScalarParameter> scalars;
-  Halide::Expr firstTask, taskCount;
+  Halide::Expr firstTask, taskCount, firstRowParam;
   Halide::Expr symbolRows[3];
   std::vector<std::pair<Halide::ImageParam, BufferBinding>> inputs;
   std::vector<Halide::Func> outputs;

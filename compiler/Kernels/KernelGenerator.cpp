@@ -22,21 +22,34 @@ bool hasExperts(KernelOp kernel) {
   });
 }
 
+/// Rows of a call from which on weights are decoded once for all rows, and the most rows that one
+/// such call takes: their sums take 8 KiB a part.
+constexpr int32_t manyRows = 24, mostRows = 64;
+
 /// Linear layers take rows in blocks, and one row in a form of its own; other kernels loop over
-/// rows. A block never reaches beyond the rows of a call: each range has at least `block` of them.
-/// Linear layers of experts have a variant for each size of items.
+/// rows. Linear layers of experts have a variant for each size of items.
 llvm::SmallVector<RowRange> rowRangesOf(KernelOp kernel, DimSymbol rows) {
   if (hasExperts(kernel)) {
     llvm::SmallVector<RowRange> ranges;
     for (int block : ExpertRowsLayout::blockOf)
-      ranges.push_back({block, block, block, /*ofExperts=*/true});
+      ranges.push_back({block, block, block, /*ofBlocks=*/false, /*ofExperts=*/true});
     return ranges;
   }
   bool hasLinear =
       llvm::any_of(kernel.getBody().front(), [](Operation &op) { return isa<LinearOp>(op); });
   if (!hasLinear || rows == DimSymbol::None)
     return {{1, INT32_MAX, 1}};
-  return {{1, 1, 1}, {2, 2, 2}, {3, 3, 3}, {4, 7, 4}, {8, INT32_MAX, 8}};
+  return {{1, 1, 1},
+          {manyRows, mostRows, 4, /*ofBlocks=*/true},
+          {4, 4, 4, /*ofBlocks=*/true},
+          {3, 3, 3, /*ofBlocks=*/true},
+          {2, 2, 2, /*ofBlocks=*/true}};
+}
+
+VariantUse useOf(KernelOp kernel, llvm::ArrayRef<RowRange> ranges) {
+  if (hasExperts(kernel))
+    return VariantUse::All;
+  return ranges.back().ofBlocks ? VariantUse::Blocks : VariantUse::ByRows;
 }
 
 DimSymbol rowSymbolOf(KernelOp kernel) {
@@ -110,6 +123,7 @@ llvm::Expected<KernelVariant> generateVariant(KernelOp kernel, const TargetInfo 
   variant.functionName = signature.name + "_rows" + std::to_string(range.min);
   variant.minRows = range.min;
   variant.maxRows = range.max;
+  variant.block = range.block;
   variant.rows = rowSymbolOf(kernel);
   variant.parameters = builder.bindings();
   variant.fuseMultiplyAdd = fusesMultiplyAdd(builder.stages());
@@ -145,8 +159,9 @@ llvm::Expected<GeneratedKernel> generateKernel(KernelOp kernel, const TargetInfo
   Scheduler schedule = schedulerOf(target.family);
   if (!schedule)
     return inKernel(name, "no kernel schedules exist for the target family " + target.family);
-  GeneratedKernel result{describeKernel(kernel, target), hasExperts(kernel), {}};
-  for (RowRange range : rowRangesOf(kernel, rowSymbolOf(kernel))) {
+  llvm::SmallVector<RowRange> ranges = rowRangesOf(kernel, rowSymbolOf(kernel));
+  GeneratedKernel result{describeKernel(kernel, target), useOf(kernel, ranges), {}};
+  for (RowRange range : ranges) {
     // Halide reports misuse by exceptions, which end here.
     try {
       llvm::Expected<KernelVariant> variant =

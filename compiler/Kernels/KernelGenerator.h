@@ -15,6 +15,9 @@ namespace tern {
 /// i32.
 struct Affine {
   int64_t constant = 0, perToken = 0, perWanted = 0, perFirst = 0, perLast = 0;
+  /// perFirstRow * the first row of the call of a variant that takes blocks of rows, and perBlock *
+  /// the number of its blocks.
+  int64_t perFirstRow = 0, perBlock = 0;
   /// perBlocksPerSlot * TERN_INT_BLOCKS_PER_SLOT, for strides of the block table.
   int64_t perBlocksPerSlot = 0;
 };
@@ -49,17 +52,26 @@ struct KernelVariant {
   std::string bitcode;                      ///< LLVM IR as Halide wrote it
   std::string stmt;                         ///< Halide's lowered form, for --emit=stmt
   std::vector<ParameterBinding> parameters; ///< in the order of the function's parameters
-  int32_t minRows = 1, maxRows = INT32_MAX; ///< of the dimension the tasks depend on
-  DimSymbol rows = DimSymbol::Tokens;
+  DimSymbol rows = DimSymbol::Tokens;       ///< the dimension that variants are chosen by
+  int32_t minRows = 1, maxRows = INT32_MAX; ///< of that dimension, or of one call for its blocks
+  int32_t block = 1;                        ///< rows of a block, with Variants::Blocks
   /// Products may be fused into sums (compiler/CodeGen/FusedMultiplyAdd.h).
   bool fuseMultiplyAdd = false;
 };
 
+/// Which variants a call of the kernel runs.
+enum class VariantUse : uint8_t {
+  ByRows, ///< the first whose row range holds the rows of the call
+  All,    ///< every one, in order, each on a part of the work
+  /// The first for a call of one row. Else the others, for each task in their order: each as long
+  /// as minRows rows are left, and takes as many blocks as these hold, but at most maxRows rows in
+  /// one call. The last has blocks of 2; a last single row is computed with the one before it.
+  Blocks,
+};
+
 struct GeneratedKernel {
   KernelSignature signature;
-  /// Every variant runs in every call, in order, each on a part of the work; else the first whose
-  /// row range holds the rows of the call.
-  bool runsAllVariants = false;
+  VariantUse use = VariantUse::ByRows;
   llvm::SmallVector<KernelVariant, 2> variants;
 };
 

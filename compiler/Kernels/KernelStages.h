@@ -31,10 +31,10 @@ struct LinearStages {
   Halide::Func sum;        ///< f32 (lane, part, tile, row)
   Halide::RVar sumOver;
   Halide::Func superDot;     ///< i32 (lane, part, tile, row, group); undefined without super-groups
-  Halide::RDom superDotOver; ///< (inner, cell)
+  Halide::RDom superDotOver; ///< (inner, cell); without `dot`: (i, plane, line, inner, cell)
   Halide::Func minimumDot;   ///< as superDot; undefined without inner minimums
   Halide::RDom minimumDotOver;
-  Halide::Func dot;      ///< i32; undefined for Float
+  Halide::Func dot;      ///< i32; undefined for Float and for codes times inner scales
   Halide::RDom dotOver;  ///< Dot4: (i, plane, line); PairSum16: (half, chunk); Widened16: (half)
   Halide::Func planeDot; ///< Dot4 in several sums: i32, their number a dimension after the lane
   Halide::RDom planeDotOver; ///< planes in place: (i, line); base 3: (i, plane, line)
@@ -42,6 +42,13 @@ struct LinearStages {
   Halide::RDom halfOver; ///< PairSum16: (plane, line); Widened16: (pair, plane, line)
   Halide::Func product;  ///< PairSum16: i16, (half, lane, plane, line, part, ...)
   Halide::RDom productOver; ///< (pair)
+  /// Of many rows: what a step of `chunk` outer groups decodes once for all of them.
+  int chunk = 0;
+  Halide::Func codes;       ///< (i, lane, plane, line, inner, cell, part, group); else undefined
+  Halide::Func innerScales; ///< i32 (lane, inner, cell, part, group), in super-groups
+  Halide::Func factorPairs; ///< i16 (half, lane, pair, part, group): what minimumDot multiplies ...
+  Halide::Func sumPairs;    ///< i16 (2 * pair + half, row, group): ... with
+  Halide::Func rowSums;     ///< i32 (row, group): what an offset of the codes adds to superDot
 };
 
 /// A Func computed for each row before the outputs that read it, or for each `at` of `consumer`.
@@ -74,6 +81,7 @@ struct KernelStages {
   std::vector<Halide::Func> serial; ///< of a kernel with one task: each computed once, in order
   Halide::Var lane, tile, part, row, group; ///< the names all stages use
   int rowBlock = 1;                         ///< rows that a variant for several rows takes together
+  int maxRows = 0;                          ///< above 0: rows are whole blocks, and at most so many
   bool singleRow = false;
 };
 

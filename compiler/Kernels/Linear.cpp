@@ -25,6 +25,12 @@
 //              int6,  i8: 128 * 32 * 127 * 256 = 133,169,152
 //              and innerMinimum * |sum| at most 63 * 127 * 256 = 2,048,256, all far below 2^31;
 //              innerBound() checks it for what an encoding makes of it
+//
+// Many rows (RowRange::ofBlocks): a step over K decodes its codes once for all of them. Where every
+// product of a code and an inner scale fits a byte (uint2, u4: 0..45; int3, i6: -124..128, to which
+// 124 is added) the decoded byte is the product, and a super-group one dot product. Else the sum
+// over groups of a minimum, or of a scale for the codes' zero, times the activations' sum is one
+// dot product of i16 pairs: sums of at most 258 * 127 fit.
 #include "compiler/Kernels/KernelBuilder.h"
 
 using namespace mlir;
@@ -40,6 +46,25 @@ constexpr int largestActivation = 127;
 
 /// Codes of a group whose sums in dot4Base3, three times 255 * 127 each, surely fit 32 bits.
 constexpr unsigned base3GroupLimit = 16384;
+
+/// What is added to the products of codes and inner scales to make them bytes that `dot4` takes;
+/// nullopt if they do not fit.
+std::optional<int> scaledCodeOffset(const EncodingDesc &e, bool dot4IsSigned) {
+  if (!e.hasSuper() || !e.codeBook().empty() || e.codes == CodeKind::Int8)
+    return std::nullopt;
+  bool hasSign = e.scale == ScaleType::I8;
+  int leastScale = hasSign ? -128 : -e.scaleZero();
+  int largestScale = leastScale + (1 << e.scaleBits()) - 1;
+  int least = 0, largest = 0;
+  for (int scale : {leastScale, largestScale})
+    for (int code : {-e.zero(), e.largestCode() - e.zero()}) {
+      least = std::min(least, scale * code);
+      largest = std::max(largest, scale * code);
+    }
+  if (dot4IsSigned)
+    return least >= INT8_MIN && largest <= INT8_MAX ? std::optional(0) : std::nullopt;
+  return largest - least <= UINT8_MAX ? std::optional(-least) : std::nullopt;
+}
 
 /// A bound of the integer sum over one super-group, as derived above.
 int64_t innerBound(const EncodingDesc &e) {
@@ -75,6 +100,7 @@ public:
 private:
   void chooseForm(bool hasSums);
   void superSums(const ActValue &x);
+  void scaledSuperSums(const ActValue &x);
   void dot4(const ActValue &x, const Expr &start);
   void dot4InPlace(const ActValue &x, const Expr &start);
   void dot4Base3(const ActValue &x, const Expr &start);
@@ -90,6 +116,11 @@ private:
   /// The multiplier of a code: the code itself or its value in the book, made unsigned by an offset
   /// where it is signed (offset()); i8 where Dot4 takes signed codes, else u8.
   Expr code(const Expr &i, const Expr &plane, const Expr &line) const {
+    if (stages.codes.defined())
+      return stages.codes(i, lane, plane, line, inner, cell, part, group, tile);
+    return decoded(i, plane, line);
+  }
+  Expr decoded(const Expr &i, const Expr &plane, const Expr &line) const {
     Expr value = stored(i, plane, line);
     llvm::ArrayRef<int8_t> book = weight.encoding.codeBook();
     if (!book.empty())
@@ -115,6 +146,12 @@ private:
     return book.empty() ? weight.encoding.largestCode()
                         : *std::max_element(book.begin(), book.end()) + offset();
   }
+  bool decodesOnce() const;
+  void decodeOnce(const ActValue &x);
+  bool sumsPairs(const ActValue &x) const;
+  Expr fetchAhead() const;
+  Expr fetchGroupAhead() const;
+  Expr fetch(const Expr &distance) const;
   bool codesAreMultipliers() const {
     return weight.encoding.codes != CodeKind::TernaryB3 && weight.encoding.codeBook().empty() &&
            !weight.shape.highBits;
@@ -147,6 +184,7 @@ private:
   Var lane, part, tile, row, group;
   Expr weightTile, xRow;            ///< where the weights of `tile` and the x of `row` lie
   Var cell{"cell"}, inner{"inner"}; ///< cell of an outer group, group of a cell
+  std::optional<int> scaledOffset;  ///< of decoded codes times inner scales, where those are taken
 };
 
 void LinearBuilder::floatSum(const FloatValue &x) {
@@ -172,16 +210,88 @@ void LinearBuilder::chooseForm(bool hasSums) {
     stages.form = DotForm::Widened16;
 }
 
+/// Whether a step over K decodes its codes once for all rows. They lie on the stack meanwhile, 32
+/// bytes for each element of a step.
+bool LinearBuilder::decodesOnce() const {
+  constexpr unsigned mostElements = 1024;
+  return builder.rowRange().ofBlocks && builder.rowRange().max > builder.rowRange().block &&
+         weight.encoding.outerSize() <= mostElements;
+}
+
+/// Whether the corrections of a super-group (its minimums, or the zero of its codes) are one dot
+/// product of 16-bit pairs.
+bool LinearBuilder::sumsPairs(const ActValue &x) const {
+  const EncodingDesc &e = weight.encoding;
+  unsigned sumSize = x.activation.getSumSize();
+  return e.hasSuper() && (e.minimum ? offset() == 0 : offset() != 0) && sumSize != 0 &&
+         e.groupSize % sumSize == 0 && e.groupSize * largestActivation <= INT16_MAX &&
+         (e.superSize / e.groupSize) % 2 == 0;
+}
+
+void LinearBuilder::decodeOnce(const ActValue &x) {
+  Var i("i"), plane("plane"), line("line");
+  // A step decodes some 256 elements.
+  stages.chunk = std::max(1, 256 / int(weight.encoding.outerSize()));
+  while (weight.outerGroups() % stages.chunk != 0)
+    --stages.chunk;
+  const EncodingDesc &encoding = weight.encoding;
+  Func codes("codes");
+  if (stages.form == DotForm::Dot4)
+    scaledOffset = scaledCodeOffset(encoding, builder.target().dot4IsSigned);
+  if (encoding.hasSuper()) {
+    stages.innerScales = Func("innerScales");
+    stages.innerScales(lane, inner, cell, part, group, tile) = innerScale(weight, place());
+  }
+  Expr value = decoded(i, plane, line);
+  if (scaledOffset) { // modulo 256
+    Expr code = Halide::reinterpret<uint8_t>(value) - Halide::cast<uint8_t>(encoding.zero());
+    Expr scale = Halide::cast<uint8_t>(stages.innerScales(lane, inner, cell, part, group, tile));
+    value = code * scale + Halide::cast<uint8_t>(*scaledOffset);
+    if (takesSigned())
+      value = Halide::reinterpret<int8_t>(value);
+  }
+  codes(i, lane, plane, line, inner, cell, part, group, tile) = value;
+  stages.codes = codes;
+  if (scaledOffset && *scaledOffset != 0) {
+    Expr sum = 0;
+    for (unsigned g = 0; g < encoding.superSize / encoding.groupSize; ++g)
+      sum = sum + groupSum(x, group, int(g / weight.shape.groups), int(g % weight.shape.groups));
+    stages.rowSums = Func("rowSums");
+    stages.rowSums(row, group) = -*scaledOffset * sum;
+  }
+  if (!sumsPairs(x) || (scaledOffset && !encoding.minimum))
+    return;
+  int groups = int(weight.shape.groups);
+  Var half("half"), pair("pair"), number("number");
+  Expr of = pair * 2 + half;
+  CodePlace at{lane, of % groups, of / groups, part, group, weightTile};
+  stages.factorPairs = Func("factorPairs");
+  stages.factorPairs(half, lane, pair, part, group, tile) = Halide::cast<int16_t>(
+      weight.encoding.minimum ? innerMinimum(weight, at) : innerScale(weight, at));
+  stages.sumPairs = Func("sumPairs");
+  stages.sumPairs(number, row, group) =
+      Halide::cast<int16_t>(groupSum(x, group, number / groups, number % groups));
+}
+
 void LinearBuilder::groupedSum(const ActValue &x) {
   const EncodingDesc &encoding = weight.encoding;
   unsigned sumSize = x.activation.getSumSize();
   chooseForm(/*hasSums=*/sumSize != 0 && encoding.groupSize % sumSize == 0);
   stages.lines = int(weight.shape.linesPerGroup());
+  if (decodesOnce())
+    decodeOnce(x);
   Expr start = 0;
-  if (offset() != 0)
+  if (offset() != 0 && !stages.factorPairs.defined())
     start = -offset() * groupSum(x, group, cell, inner);
-  stages.dot = Func("dot");
-  switch (stages.form) {
+  if (!encoding.hasSuper())
+    start = start + fetchAhead();
+  else if (!stages.codes.defined())
+    start = start + fetchGroupAhead();
+  if (scaledOffset)
+    scaledSuperSums(x);
+  else
+    stages.dot = Func("dot");
+  switch (scaledOffset ? DotForm::Float : stages.form) {
   case DotForm::Dot4:
     // Of several rows each takes the digits once extracted.
     if (builder.rowRange().single() && encoding.codes == CodeKind::TernaryB3 && !takesSigned())
@@ -199,8 +309,8 @@ void LinearBuilder::groupedSum(const ActValue &x) {
   case DotForm::Widened16:
     widened16(x, start);
     break;
-  case DotForm::Float:
-    llvm_unreachable("float weights have no groups");
+  case DotForm::Float: // no sums of single groups
+    break;
   }
   if (encoding.hasSuper())
     superSums(x);
@@ -208,6 +318,8 @@ void LinearBuilder::groupedSum(const ActValue &x) {
   RDom g(0, int(weight.outerGroups()), "g");
   Expr dot = encoding.hasSuper() ? stages.superDot(lane, part, tile, row, g)
                                  : stages.dot(lane, part, tile, row, 0, 0, g);
+  if (stages.factorPairs.defined() && !encoding.minimum)
+    dot = dot - offset() * stages.minimumDot(lane, part, tile, row, g);
   Expr term =
       Halide::cast<float>(dot) * floatScale(weight, weight.scales(lane, part, g, weightTile));
   if (encoding.minimum) {
@@ -224,16 +336,89 @@ void LinearBuilder::groupedSum(const ActValue &x) {
   stages.sumOver = g.x;
 }
 
+/// 0, and for each row another line of the next step's weights is fetched to the cache: decoded
+/// once, they would else be waited for.
+Expr LinearBuilder::fetchAhead() const {
+  if (!stages.codes.defined())
+    return 0;
+  constexpr int line = 64;
+  int bytes = int(weight.layout.outerBytes(weight.encoding)) * stages.chunk;
+  // Fewer rows fetch only part.
+  int rows = builder.rowRange().max / 2, uses = rows * stages.chunk;
+  int perUse = int(llvm::divideCeil(bytes, line * uses));
+  Expr zero = 0, use = (row - builder.firstRow()) * stages.chunk + group % stages.chunk;
+  for (int i = 0; i < perUse; ++i)
+    zero = zero + fetch(bytes + (perUse == 1 ? use * (bytes / uses) : (i * uses + use) * line));
+  return zero;
+}
+
+/// 0, and for each group of a row its share of what lies 12 KiB ahead is fetched. Codes cut in two
+/// are read at two places at once, which the CPU's own prefetching does not follow: Q5_K reads 6
+/// GB/s without and 28 with this. Codes of one piece are read as fast without.
+Expr LinearBuilder::fetchGroupAhead() const {
+  if (!stages.splitCodes && weight.shape.lowBits >= 4)
+    return 0;
+  constexpr int line = 64, ahead = 12 * 1024;
+  int bytes = int(weight.layout.outerBytes(weight.encoding));
+  int groups = int(weight.encoding.superSize / weight.encoding.groupSize), share = bytes / groups;
+  Expr zero = 0, number = cell * int(weight.shape.groups) + inner;
+  for (int i = 0; i < share; i += line)
+    zero = zero + fetch(ahead + number * share + i);
+  return zero;
+}
+
+/// 0, and the line at so many bytes from the first code of the outer group is fetched.
+Expr LinearBuilder::fetch(const Expr &distance) const {
+  Expr byte = weight.codes(distance, 0, 0, 0, part, group, weightTile);
+  return Halide::Internal::Call::make(Halide::Int(32), "tern_placeholder_prefetch", {byte},
+                                      Halide::Internal::Call::PureExtern);
+}
+
+// The integer sums over a super-group, whose decoded codes hold their inner scales.
+void LinearBuilder::scaledSuperSums(const ActValue &x) {
+  RDom r({{0, 4},
+          {0, stages.planes},
+          {0, stages.lines},
+          {0, int(weight.shape.groups)},
+          {0, int(weight.cells())}},
+         "r");
+  Expr start = fetchAhead();
+  if (stages.rowSums.defined())
+    start = start + stages.rowSums(row, group);
+  Expr element = group * int(weight.encoding.superSize) + r[4] * int(weight.shape.elements) +
+                 r[3] * int(weight.encoding.groupSize) + (r[2] * stages.planes + r[1]) * 4 + r[0];
+  stages.superDot = Func("superDot");
+  stages.superDot(lane, part, tile, row, group) = start;
+  stages.superDot(lane, part, tile, row, group) += Halide::cast<int32_t>(
+      Halide::widening_mul(stages.codes(r[0], lane, r[1], r[2], r[3], r[4], part, group, tile),
+                           x.codes({element, 0, xRow})));
+  stages.superDotOver = r;
+}
+
 // The integer sums over the groups of a super-group.
 void LinearBuilder::superSums(const ActValue &x) {
   int cells = int(weight.cells()), groups = int(weight.shape.groups);
   RDom s(0, groups, 0, cells, "s");
   CodePlace at{lane, s.x, s.y, part, group, weightTile};
-  stages.superDot = Func("superDot");
-  stages.superDot(lane, part, tile, row, group) = 0;
-  stages.superDot(lane, part, tile, row, group) +=
-      innerScale(weight, at) * stages.dot(lane, part, tile, row, s.x, s.y, group);
-  stages.superDotOver = s;
+  if (!scaledOffset) {
+    stages.superDot = Func("superDot");
+    stages.superDot(lane, part, tile, row, group) = fetchAhead();
+    stages.superDot(lane, part, tile, row, group) +=
+        (stages.innerScales.defined() ? stages.innerScales(lane, s.x, s.y, part, group, tile)
+                                      : innerScale(weight, at)) *
+        stages.dot(lane, part, tile, row, s.x, s.y, group);
+    stages.superDotOver = s;
+  }
+  if (stages.factorPairs.defined()) {
+    RDom p(0, 2, 0, groups * cells / 2, "p");
+    stages.minimumDot = Func("minimumDot");
+    stages.minimumDot(lane, part, tile, row, group) = 0;
+    stages.minimumDot(lane, part, tile, row, group) +=
+        Halide::cast<int32_t>(stages.factorPairs(p.x, lane, p.y, part, group, tile)) *
+        Halide::cast<int32_t>(stages.sumPairs(p.y * 2 + p.x, row, group));
+    stages.minimumDotOver = p;
+    return;
+  }
   if (!weight.encoding.minimum)
     return;
   RDom m(0, groups, 0, cells, "m");

@@ -69,6 +69,7 @@ private:
       stage.unroll(line);
   }
   LoopLevel items(Func out);
+  void decodedLinear(LinearStages &s);
   LoopLevel superGroup(LinearStages &s, const LoopLevel &oneSuperGroup);
   void dot4(LinearStages &s, const LoopLevel &oneGroup);
   void pairSum16(LinearStages &s, const LoopLevel &oneGroup);
@@ -119,6 +120,8 @@ void Schedule::rows() {
 void Schedule::linear(LinearStages &s) {
   Func out = stages.outputs.front().func;
   LoopLevel block;
+  if (s.codes.defined())
+    return decodedLinear(s);
   if (stages.expertItems.defined()) {
     block = items(out);
   } else if (stages.singleRow) {
@@ -130,7 +133,7 @@ void Schedule::linear(LinearStages &s) {
   } else {
     Var rowInner("rowInner");
     Var laneBlock("laneBlock");
-    out.split(row, row, rowInner, stages.rowBlock, TailStrategy::ShiftInwards)
+    out.split(row, row, rowInner, stages.rowBlock, TailStrategy::RoundUp)
         .split(lane, laneBlock, lane, lanesPerBlock())
         .split(lane, lanes, vector, floatLanes)
         .reorder(vector, lanes, rowInner, laneBlock, row, tile)
@@ -147,6 +150,87 @@ void Schedule::linear(LinearStages &s) {
   LoopLevel oneGroup(s.sum, part);
   if (s.superDot.defined())
     oneGroup = superGroup(s, oneGroup);
+  switch (s.form) {
+  case DotForm::Float:
+    return;
+  case DotForm::Dot4:
+    return dot4(s, oneGroup);
+  case DotForm::PairSum16:
+    return pairSum16(s, oneGroup);
+  case DotForm::Widened16:
+    return widened16(s, oneGroup);
+  }
+}
+
+// Many rows: a step over K decodes its part of a tile once, then all blocks of rows take it. The
+// sums of all rows lie on the stack; those of a block stay in registers during a step.
+void Schedule::decodedLinear(LinearStages &s) {
+  Func out = stages.outputs.front().func;
+  out.reorder(lane, row, tile)
+      .split(lane, lanes, vector, floatLanes)
+      .vectorize(vector)
+      .unroll(lanes);
+  Var rowInner("rowInner"), laneBlock("laneBlock");
+  RVar chunk("chunk"), groupInner("groupInner");
+  s.sum.compute_at(out, tile)
+      .store_in(Halide::MemoryType::Stack)
+      .bound_storage(row, stages.maxRows)
+      .align_extent(row, stages.rowBlock);
+  overLanes(Halide::Stage(s.sum), floatLanes, {}, {part});
+  s.sum.update()
+      .split(s.sumOver, chunk, groupInner, s.chunk)
+      .split(row, row, rowInner, stages.rowBlock)
+      .split(lane, laneBlock, lane, lanesPerBlock())
+      .split(lane, lanes, vector, floatLanes)
+      .reorder(vector, lanes, rowInner, groupInner, row, laneBlock, part, chunk)
+      .vectorize(vector)
+      .unroll(lanes)
+      .unroll(rowInner);
+  LoopLevel oneChunk(s.sum, part), oneGroup(s.sum, groupInner);
+
+  Var i = s.codes.args()[0], plane = s.codes.args()[2], line = s.codes.args()[3],
+      inner = s.codes.args()[4];
+  s.codes.compute_at(oneChunk)
+      .store_in(Halide::MemoryType::Stack)
+      .split(lane, lanes, vector, floatLanes)
+      .reorder(i, vector, plane, line, lanes)
+      .vectorize(i)
+      .vectorize(vector)
+      .unroll(plane)
+      .unroll(lanes);
+  if (s.splitCodes)
+    s.codes.unroll(line).unroll(inner);
+  if (s.innerScales.defined())
+    s.innerScales.compute_at(oneChunk)
+        .store_in(Halide::MemoryType::Stack)
+        .split(lane, lanes, vector, floatLanes)
+        .reorder(vector, lanes, s.innerScales.args()[1])
+        .vectorize(vector)
+        .unroll(lanes)
+        .unroll(s.innerScales.args()[1]);
+  if (s.rowSums.defined())
+    s.rowSums.compute_at(oneChunk)
+        .store_in(Halide::MemoryType::Stack)
+        .bound_storage(row, stages.maxRows);
+  if (s.factorPairs.defined()) {
+    Var half = s.factorPairs.args()[0], pair = s.factorPairs.args()[2];
+    s.factorPairs.compute_at(oneChunk)
+        .store_in(Halide::MemoryType::Stack)
+        .split(lane, lanes, vector, floatLanes)
+        .reorder(half, vector, lanes, pair)
+        .vectorize(vector)
+        .unroll(half)
+        .unroll(lanes)
+        .unroll(pair);
+    s.sumPairs.compute_at(oneChunk)
+        .store_in(Halide::MemoryType::Stack)
+        .bound_storage(row, stages.maxRows)
+        .vectorize(s.sumPairs.args()[0]);
+  }
+  if (s.superDot.defined())
+    oneGroup = superGroup(s, oneGroup);
+  if (!s.dot.defined())
+    return;
   switch (s.form) {
   case DotForm::Float:
     return;
@@ -188,10 +272,27 @@ LoopLevel Schedule::superGroup(LinearStages &s, const LoopLevel &oneSuperGroup) 
     f.compute_at(oneSuperGroup);
     overLanes(Halide::Stage(f), floatLanes, {}, {row});
     overLanes(f.update(), floatLanes, {}, {row, over.x, over.y});
-    f.update().unroll(over.x);
+    if (!s.innerScales.defined() || f.name() != s.superDot.name())
+      f.update().unroll(over.x);
   };
-  sumOverGroups(s.superDot, s.superDotOver);
-  if (s.minimumDot.defined())
+  if (s.dot.defined()) {
+    sumOverGroups(s.superDot, s.superDotOver);
+  } else {
+    const Halide::RDom &over = s.superDotOver;
+    s.superDot.compute_at(oneSuperGroup);
+    overLanes(Halide::Stage(s.superDot), floatLanes, {}, {row});
+    overLanes(s.superDot.update().atomic(), floatLanes, {over[0]},
+              {row, over[1], over[2], over[3], over[4]});
+    s.superDot.update().unroll(over[1]);
+    unrollLines(s.superDot.update(), over[2], s.lines);
+  }
+  if (s.factorPairs.defined()) {
+    s.minimumDot.compute_at(oneSuperGroup);
+    overLanes(Halide::Stage(s.minimumDot), floatLanes, {}, {row});
+    overLanes(s.minimumDot.update().atomic(), floatLanes, {s.minimumDotOver.x},
+              {row, s.minimumDotOver.y});
+    s.minimumDot.update().unroll(s.minimumDotOver.y);
+  } else if (s.minimumDot.defined())
     sumOverGroups(s.minimumDot, s.minimumDotOver);
   return LoopLevel(s.superDot, s.superDotOver.x);
 }

@@ -11,12 +11,15 @@
 // RUN: %{asm} --target=x86_64-avx512vnni | %loops vpdpbusd --vector | %{check}=Q2_K-AVX512
 // Q2_K-AVX2: linear_0:{{.* }}vpand=1.25{{.* }}vpmaddubsw=1 vpmaddwd=0.25{{.* }}vpmulld=0.25 vpsrlw=0.75
 // Q2_K-AVX512: linear_0:{{.* }}vpdpbusd=1{{.* }}vpmulld=0.25
+// Of many rows the decoded codes hold their scales, where the products fit a byte.
+// Q2_K-AVX512: linear_0:{{.* }}vpbroadcastd=0.5 vpdpbusd=1{{ *$}}
 
 // REDEFINE: %{encoding} = int3, group = 16, scale = i6, super = 256, super_scale = f16
 // RUN: %{asm} --target=x86_64-avx2 | %loops vpmaddubsw --vector | %{check}=Q3_K-AVX2
 // RUN: %{asm} --target=x86_64-avx512vnni | %loops vpdpbusd --vector | %{check}=Q3_K-AVX512
 // Q3_K-AVX2: linear_0:{{.* }}vpand=2.5{{.* }}vpmaddubsw=1 vpmaddwd=0.25{{.* }}vpmulld=0.25 vpor=1.25{{.* }}vpsrlw=1.56
 // Q3_K-AVX512: linear_0:{{.* }}vpdpbusd=1{{.* }}vpmulld=0.25
+// Q3_K-AVX512: linear_0:{{.* }}vpbroadcastd=0.5 vpdpbusd=1{{ *$}}
 
 // REDEFINE: %{encoding} = uint4, group = 32, scale = u6, min, super = 256, super_scale = f16
 // RUN: %{asm} --target=x86_64-avx2 | %loops vpmaddubsw --vector | %{check}=Q4_K-AVX2
@@ -24,6 +27,7 @@
 // RUN: %{asm} --target=x86_64-avxvnni | %loops vpdpbusd --vector | %{check}=Q4_K-AVXVNNI
 // Q4_K-AVX2: linear_0:{{.* }}vpand=1.12{{.* }}vpmaddubsw=1 vpmaddwd=0.125{{.* }}vpmulld=0.125 vpsrlw=0.5
 // Q4_K-AVX512: linear_0:{{.* }}vpdpbusd=1{{.* }}vpmulld=0.125
+// Q4_K-AVX512: linear_0:{{.* }}vpaddd=0.125 vpbroadcastd=0.5 vpdpbusd=1 vpmulld=0.125 vpxor{{[^p]*$}}
 // Q4_K-AVXVNNI: linear_0:{{.* }}vpdpbusd=1{{.* }}vpmulld=0.125
 
 // REDEFINE: %{encoding} = uint5, group = 32, scale = u6, min, super = 256, super_scale = f16
@@ -38,4 +42,5 @@
 // RUN: %{asm} --target=aarch64-dotprod | %loops sdot --vector | %{check}=Q6_K-ARM
 // Q6_K-AVX2: linear_0:{{.* }}vpand=2{{.* }}vpmaddubsw=1 vpmaddwd=0.5{{.* }}vpmulld=0.25 vpor=1{{.* }}vpsrlw=0.75
 // Q6_K-AVX512: linear_0:{{.* }}vpdpbusd=1{{.* }}vpmulld=0.25
+// Q6_K-AVX512: linear_0:{{.* }}vpaddd=0.25 vpbroadcastd=0.5 vpdpbusd=1 vpmulld=0.25 vpxor=0.0625 vpxord=0.188{{ *$}}
 // Q6_K-ARM: linear_0:{{.* }}mla=0.25{{.* }}sdot=1

@@ -15,9 +15,12 @@
 // Q4_0-AVX512: linear_0:{{.* }}vpdpbusd=1
 // Q4_0-AVXVNNI: linear_0:{{.* }}vpdpbusd=1
 // Q4_0-ARM: linear_0:{{.* }}sdot=1
-// Several rows share masks and loads.
-// Q4_0-AVX2: linear_0:{{.* }}vpand=0.125{{.* }}vpmaddubsw=1
-// Q4_0-AVX512: linear_0:{{.* }}vpandq=0.125{{.* }}vpdpbusd=1
+// Many rows decode once, ahead of the loop, and fetch what comes next; four share masks, and a load of activations
+// serves two vectors.
+// Q4_0-AVX2: linear_0:{{.* }}prefetcht1=0.0625{{.* }}vpaddw=0.875 vpbroadcastd=0.562{{.* }}vpmaddubsw=1
+// Q4_0-AVX2: linear_0:{{.* }}vpand=0.25{{.* }}vpmaddubsw=1
+// Q4_0-AVX512: linear_0:{{.* }}prefetcht1=0.0625{{.* }}vmulps=0.25 vpbroadcastd=0.562 vpdpbusd=1{{ *$}}
+// Q4_0-AVX512: linear_0:{{.* }}vpandq=0.25{{.* }}vpdpbusd=1
 
 // REDEFINE: %{encoding} = uint4, group = 32, scale = f16, min
 // RUN: %{asm} --target=x86_64-avx2 | %loops vpmaddubsw --vector | %{check}=Q4_1-AVX2

@@ -15,9 +15,11 @@
 // TQ2_0-AVX512: linear_0:{{.* }}vmovdqa64=0.25 vpandq=1 vpbroadcastd=0.25 vpdpbusd=1
 // TQ2_0-AVXVNNI: linear_0:{{.* }}vpdpbusd=1
 // TQ2_0-ARM: linear_0:{{.* }}sdot=1
-// Several rows share masks and loads.
-// TQ2_0-AVX2: linear_0:{{.* }}vpand=0.125{{.* }}vpmaddubsw=1
-// TQ2_0-AVX512: linear_0:{{.* }}vpandq=0.125{{.* }}vpdpbusd=1
+// Many rows decode once, ahead of the loop; four share masks, and a load of activations serves two vectors.
+// TQ2_0-AVX2: linear_0:{{.* }}vpaddw=1 vpbroadcastd=0.5 vpmaddubsw=1{{ *$}}
+// TQ2_0-AVX2: linear_0:{{.* }}vpand=0.25{{.* }}vpbroadcastd=0.5 vpmaddubsw=1
+// TQ2_0-AVX512: linear_0:{{.* }}vmovdqa64=0.25 vpbroadcastd=0.5 vpdpbusd=1{{ *$}}
+// TQ2_0-AVX512: linear_0:{{.* }}vpandq=0.25{{.* }}vpbroadcastd=0.5 vpdpbusd=1
 
 // REDEFINE: %{encoding} = ternary, group = 128, scale = f32
 // RUN: %{asm} --target=x86_64-avx2 | %loops vpmaddubsw --vector | %{check}=I2_S-AVX2
