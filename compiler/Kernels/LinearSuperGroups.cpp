@@ -1,0 +1,66 @@
+// The integer sums over the groups of a super-group.
+#include "compiler/Kernels/LinearBuilder.h"
+
+using Halide::Expr;
+using Halide::Func;
+using Halide::RDom;
+
+namespace tern {
+
+// The integer sums over a super-group, whose decoded codes hold their inner scales.
+void LinearBuilder::scaledSuperSums(const ActValue &x) {
+  RDom r({{0, 4},
+          {0, stages.planes},
+          {0, stages.lines},
+          {0, int(weight.shape.groups)},
+          {0, int(weight.cells())}},
+         "r");
+  Expr start = fetchAhead();
+  if (stages.rowSums.defined())
+    start = start + stages.rowSums(row, group);
+  Expr element = group * int(weight.encoding.superSize) + r[4] * int(weight.shape.elements) +
+                 r[3] * int(weight.encoding.groupSize) + (r[2] * stages.planes + r[1]) * 4 + r[0];
+  stages.superDot = Func("superDot");
+  stages.superDot(lane, part, tile, row, group) = start;
+  stages.superDot(lane, part, tile, row, group) += Halide::cast<int32_t>(
+      Halide::widening_mul(stages.codes(r[0], lane, r[1], r[2], r[3], r[4], part, group, tile),
+                           x.codes({element, 0, xRow})));
+  stages.superDotOver = r;
+}
+
+// The integer sums over the groups of a super-group.
+void LinearBuilder::superSums(const ActValue &x) {
+  int cells = int(weight.cells()), groups = int(weight.shape.groups);
+  RDom s(0, groups, 0, cells, "s");
+  CodePlace at{lane, s.x, s.y, part, group, weightTile};
+  if (!scaledOffset) {
+    stages.superDot = Func("superDot");
+    stages.superDot(lane, part, tile, row, group) = fetchAhead();
+    stages.superDot(lane, part, tile, row, group) +=
+        (stages.innerScales.defined() ? stages.innerScales(lane, s.x, s.y, part, group, tile)
+                                      : innerScale(weight, at)) *
+        stages.dot(lane, part, tile, row, s.x, s.y, group);
+    stages.superDotOver = s;
+  }
+  if (stages.factorPairs.defined()) {
+    RDom p(0, 2, 0, groups * cells / 2, "p");
+    stages.minimumDot = Func("minimumDot");
+    stages.minimumDot(lane, part, tile, row, group) = 0;
+    stages.minimumDot(lane, part, tile, row, group) +=
+        Halide::cast<int32_t>(stages.factorPairs(p.x, lane, p.y, part, group, tile)) *
+        Halide::cast<int32_t>(stages.sumPairs(p.y * 2 + p.x, row, group));
+    stages.minimumDotOver = p;
+    return;
+  }
+  if (!weight.encoding.minimum)
+    return;
+  RDom m(0, groups, 0, cells, "m");
+  CodePlace minimumAt{lane, m.x, m.y, part, group, weightTile};
+  stages.minimumDot = Func("minimumDot");
+  stages.minimumDot(lane, part, tile, row, group) = 0;
+  stages.minimumDot(lane, part, tile, row, group) +=
+      innerMinimum(weight, minimumAt) * groupSum(x, group, m.y, m.x);
+  stages.minimumDotOver = m;
+}
+
+} // namespace tern
