@@ -75,6 +75,11 @@ void LinearCase::makeWeights() {
   auto floatBits = [&](ScaleType type) {
     if (type == ScaleType::E8M0)
       return uint32_t(random() % 8 ? 100 + random() % 20 : random() % 3);
+    if (fill == Fill::Special) {
+      float tiny = type == ScaleType::F16 ? 0x1p-24f : 0x1p-149f;
+      float large = type == ScaleType::F16 ? 65504.0f : 3e38f;
+      return scaleToBits(type, oneOf({0.0f, -0.0f, tiny, -3 * tiny, 1000 * tiny, large, 0.01f}));
+    }
     return scaleToBits(type, halfRounded(0.01f * uniform()));
   };
   size_t groupsPerOuter = l.desc.outerSize() / l.desc.groupSize;
@@ -92,10 +97,12 @@ void LinearCase::makeWeights() {
       }
       uint32_t largestScale = (1u << l.desc.scaleBits()) - 1;
       scale.scale = random() & largestScale;
-      if (fill != Fill::Random) // the integer sums at their largest: i8 -128, i6 -32
+      if (fill == Fill::AllExtreme ||
+          fill == Fill::AlternatingSigns) // the integer sums at their largest: i8 -128, i6 -32
         scale.scale = l.desc.scale == ScaleType::I8 ? 128 : l.desc.scaleZero() ? 0 : largestScale;
       if (l.desc.minimum)
-        scale.minimum = fill == Fill::Random ? random() & largestScale : largestScale;
+        scale.minimum =
+            fill == Fill::Random || fill == Fill::Special ? random() & largestScale : largestScale;
     }
     w.scales.push_back(scale);
   }
@@ -137,7 +144,9 @@ void LinearCase::pack(uint8_t *bytes) const {
 void LinearCase::makeInputs(int t) {
   int group = l.activationGroup > 0 ? l.activationGroup : l.k;
   for (size_t i = 0; i < size_t(t) * l.k; ++i) {
-    x.push_back(uniform());
+    x.push_back(fill == Fill::Special && random() % 16 == 0
+                    ? oneOf({0.0f, -0.0f, 1e-45f, -1e-39f, 3e38f, INFINITY, -INFINITY, NAN})
+                    : uniform());
     int code = int(random() % 255) - 127;
     if (fill == Fill::AllExtreme)
       code = 127;
@@ -146,7 +155,9 @@ void LinearCase::makeInputs(int t) {
     codes.push_back(int8_t(code));
   }
   for (int i = 0; i < t * (l.k / group); ++i)
-    scales.push_back(0.1f * uniform());
+    scales.push_back(fill == Fill::Special
+                         ? oneOf({0.0f, 1e-45f, 1e-39f, 1e30f, 0.05f, 0.05f, INFINITY, NAN})
+                         : 0.1f * uniform());
   if (l.sums)
     for (size_t i = 0; i < codes.size(); i += l.sums) {
       int32_t sum = 0;

@@ -13,7 +13,9 @@
 
 namespace tern {
 
-enum class Fill { Random, AllExtreme, AlternatingSigns };
+/// Special: scales of weights that are zero, subnormal or as large as they get, and activations or
+/// their scales that are zero, subnormal, infinite or NaN.
+enum class Fill { Random, AllExtreme, AlternatingSigns, Special };
 
 /// One layer: encoding, activation groups, shape.
 struct Layer {
@@ -51,6 +53,9 @@ public:
 private:
   void makeWeights();
   size_t groups() const { return l.desc.isFloat() ? 0 : l.k / l.desc.groupSize; }
+  float oneOf(std::initializer_list<float> values) {
+    return values.begin()[random() % values.size()];
+  }
   float uniform() { return std::uniform_real_distribution<float>(-1, 1)(random); }
   float dot(int t, int part, int n) const;
 
