@@ -24,9 +24,11 @@ class Encoding:
 
     file: str  # of TYPES or LLAMA_FTYPES
     options: tuple[str, ...] = ()  # of ternc
+    brief: bool = False  # few tokens: llama.cpp computes them one value at a time
 
 
 ENCODINGS = {name: Encoding(name) for name in [*TYPES, *LLAMA_FTYPES]} | {
+    "q2_0": Encoding("q2_0", brief=True),
     "ternary-b3": Encoding("tq1_0", ("--quantize=*blk*=ternary-b3",)),
 }
 

@@ -53,8 +53,10 @@ class Row:
             metrics.setdefault(metric, []).append(value)
 
 
-def tasks(options: argparse.Namespace, threads: int) -> list[Task]:
+def tasks(options: argparse.Namespace, encoding: str, threads: int) -> list[Task]:
     """The first measures the start too; long prompts are evaluated once in a process."""
+    if ENCODINGS[encoding].brief:
+        return [Task(8, 8, threads, latency=min(options.latency, 8), first=True)]
     result = [Task(128, 32, threads, runs=3, latency=options.latency, first=True)]
     if options.long:
         result += [Task(512, 0, threads, runs=1), Task(2048, 32, threads, runs=1)]
@@ -68,7 +70,7 @@ def measure(options: argparse.Namespace, model: Model, threads: int, engines: li
         print(f"{model.shape} {model.encoding}, {threads} threads, repetition {repetition + 1}", file=sys.stderr)
         command: list[str | Path] = [bandwidth, model.artifact, mode, str(threads)]
         row.bandwidth.append(float(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout))
-        for task in tasks(options, threads):
+        for task in tasks(options, model.encoding, threads):
             for turn in range(len(engines)):  # none always comes first
                 engine = engines[(turn + repetition) % len(engines)]
                 row.add(engine.name, engine.measure(model, task))

@@ -10,7 +10,7 @@ TERN = "tern"
 PEERS = ("llama.cpp", "llama.cpp, not repacked")
 HIGHER_IS_BETTER = ("prefill", "decode")
 METRICS = (
-    "decode 128", "decode 2048", "prefill 128", "prefill 512", "prefill 2048",
+    "decode 8", "decode 128", "decode 2048", "prefill 8", "prefill 128", "prefill 512", "prefill 2048",
     "latency p50", "latency p99", "latency max", "load", "start to first token", "peak resident",
 )  # fmt: skip
 Row = dict[str, Any]
@@ -43,9 +43,14 @@ def ratio(row: Row, metric: str) -> float | None:
     return statistics.median(row["engines"][TERN][metric]) / statistics.median(row["engines"][peer][metric])
 
 
+def shortest(row: Row, kind: str) -> str:
+    """The metric of decoding or prefill with the shortest prompt that was measured."""
+    return next(metric for metric in METRICS if metric.startswith(kind) and metric in row["engines"][TERN])
+
+
 def bandwidth_share(row: Row) -> float:
     engine = row["engines"][TERN]
-    read = statistics.median(engine["decode 128"]) * statistics.median(engine["weight bytes per token"])
+    read = statistics.median(engine[shortest(row, "decode")]) * statistics.median(engine["weight bytes per token"])
     return read / statistics.median(row["bandwidth"])
 
 
@@ -73,7 +78,9 @@ def table(rows: list[Row]) -> str:
                 cells.append(spread(scaled(metric, row["engines"][peer][metric])))
                 cells += ["not repacked" if peer == PEERS[1] else "repacked", f"{ratio(row, metric):.2f}"]
             gigabytes = statistics.median(row["bandwidth"]) / 1e9
-            cells.append(f"{bandwidth_share(row):.0%} of {gigabytes:.1f} GB/s" if metric == "decode 128" else "")
+            cells.append(
+                f"{bandwidth_share(row):.0%} of {gigabytes:.1f} GB/s" if metric == shortest(row, "decode") else ""
+            )
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -89,16 +96,17 @@ def draw(rows: list[Row], path: Path) -> None:
     figure, axes = pyplot.subplots(1, 2, figsize=(11, 0.6 * len(rows) + 1.6), layout="constrained")
     labels = [f"{row['shape']}\n{row['encoding']}, {row['threads']} threads" for row in rows]
     colours = {TERN: "#0b6e4f", PEERS[0]: "#9aa5b1", PEERS[1]: "#cbd2d9"}
-    for axis, metric in zip(axes, ("decode 128", "prefill 128"), strict=True):
+    for axis, kind in zip(axes, ("decode", "prefill"), strict=True):
         for index, (name, colour) in enumerate(colours.items()):
             places = [line + 0.27 * (index - 1) for line in range(len(rows))]
-            values = [statistics.median(row["engines"].get(name, {}).get(metric, [0])) for row in rows]
+            values = [statistics.median(row["engines"].get(name, {}).get(shortest(row, kind), [0])) for row in rows]
             bars = axis.barh(places, values, 0.27, label=name, color=colour)
             axis.bar_label(bars, fmt="%.0f", fontsize=7, padding=2)
         axis.set_yticks(range(len(rows)), labels, fontsize=8)
         axis.invert_yaxis()
         axis.set_xlabel("tokens/s")
-        axis.set_title("decode" if metric.startswith("decode") else "prefill of 128 tokens", fontsize=10)
+        tokens = sorted({shortest(row, kind).split()[1] for row in rows}, key=int)
+        axis.set_title(f"{kind}, prompt of {' or '.join(tokens)} tokens", fontsize=10)
         axis.spines[["top", "right"]].set_visible(False)
     axes[1].legend(fontsize=8, frameon=False)
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
