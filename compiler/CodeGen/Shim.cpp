@@ -268,7 +268,11 @@ void ShimBuilder::emitRowsOfTask(Value *rows) {
     bool smallest = i + 1 == kernel.variants.size();
     // A single last row is taken with the one before it.
     Value *least = builder.getInt32(smallest ? 1 : variant.minRows);
-    builder.CreateCondBr(builder.CreateICmpSGE(left, least), call, smaller);
+    Value *enters = builder.CreateICmpSGE(left, least);
+    if (!smallest && variant.maxRows == variant.block) // 5 rows are 3 and 2, not 4 and 1
+      enters = builder.CreateAnd(enters,
+                                 builder.CreateICmpNE(left, builder.getInt32(variant.block + 1)));
+    builder.CreateCondBr(enters, call, smaller);
     builder.SetInsertPoint(call);
     values.blocks =
         builder.CreateBinaryIntrinsic(Intrinsic::smin, builder.CreateSDiv(left, size),

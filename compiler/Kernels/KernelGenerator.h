@@ -65,7 +65,8 @@ enum class VariantUse : uint8_t {
   All,    ///< every one, in order, each on a part of the work
   /// The first for a call of one row. Else the others, for each task in their order: each as long
   /// as minRows rows are left, and takes as many blocks as these hold, but at most maxRows rows in
-  /// one call. The last has blocks of 2; a last single row is computed with the one before it.
+  /// one call. A variant for single blocks does not leave a single row. The last has blocks of 2; a
+  /// last single row is computed with the one before it.
   Blocks,
 };
 

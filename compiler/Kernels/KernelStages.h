@@ -46,9 +46,11 @@ struct LinearStages {
   int chunk = 0;
   Halide::Func codes;       ///< (i, lane, plane, line, inner, cell, part, group); else undefined
   Halide::Func innerScales; ///< i32 (lane, inner, cell, part, group), in super-groups
-  Halide::Func factorPairs; ///< i16 (half, lane, pair, part, group): what minimumDot multiplies ...
-  Halide::Func sumPairs;    ///< i16 (2 * pair + half, row, group): ... with
-  Halide::Func rowSums;     ///< i32 (row, group): what an offset of the codes adds to superDot
+  Halide::Func
+      minimumPairs;      ///< i16 (half, lane, pair, part, group): what minimumDot multiplies ...
+  Halide::Func sumPairs; ///< i16 (2 * pair + half, row, group): ... with
+  Halide::Func starts;   ///< i32 (number of the dot product along K, row): where it starts
+  int startsOfStep = 0;  ///< dot products of a step
 };
 
 /// A Func computed for each row before the outputs that read it, or for each `at` of `consumer`.

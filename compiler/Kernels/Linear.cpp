@@ -28,9 +28,9 @@
 //
 // Many rows (RowRange::ofBlocks): a step over K decodes its codes once for all of them. Where every
 // product of a code and an inner scale fits a byte (uint2, u4: 0..45; int3, i6: -124..128, to which
-// 124 is added) the decoded byte is the product, and a super-group one dot product. Else the sum
-// over groups of a minimum, or of a scale for the codes' zero, times the activations' sum is one
-// dot product of i16 pairs: sums of at most 258 * 127 fit.
+// 124 is added) the decoded byte is the product, and a super-group one dot product. The sum over
+// groups of a minimum times the activations' sum is one dot product of i16 pairs: sums of at most
+// 258 * 127 fit.
 #include "compiler/Kernels/LinearBuilder.h"
 
 using namespace mlir;
@@ -67,7 +67,10 @@ void LinearBuilder::chooseForm(bool hasSums) {
 void LinearBuilder::groupDot(const ActValue &x) {
   const EncodingDesc &encoding = weight.encoding;
   Expr start = 0;
-  if (offset() != 0 && !stages.factorPairs.defined())
+  if (stages.starts.defined())
+    start =
+        stages.starts((group * int(weight.cells()) + cell) * int(weight.shape.groups) + inner, row);
+  else if (offset() != 0)
     start = -offset() * groupSum(x, group, cell, inner);
   if (!encoding.hasSuper())
     start = start + fetchAhead();
@@ -114,8 +117,6 @@ void LinearBuilder::groupedSum(const ActValue &x) {
   RDom g(0, int(weight.outerGroups()), "g");
   Expr dot = encoding.hasSuper() ? stages.superDot(lane, part, tile, row, g)
                                  : stages.dot(lane, part, tile, row, 0, 0, g);
-  if (stages.factorPairs.defined() && !encoding.minimum)
-    dot = dot - offset() * stages.minimumDot(lane, part, tile, row, g);
   Expr term =
       Halide::cast<float>(dot) * floatScale(weight, weight.scales(lane, part, g, weightTile));
   if (encoding.minimum) {

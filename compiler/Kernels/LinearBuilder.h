@@ -95,7 +95,9 @@ private:
   }
   bool decodesOnce() const;
   void decodeOnce(const ActValue &x);
-  bool sumsPairs(const ActValue &x) const;
+  void decodeCodes();
+  void sumOffsets(const ActValue &x);
+  void pairMinimums(const ActValue &x);
   Expr fetchAhead() const;
   Expr fetchGroupAhead() const;
   Expr fetch(const Expr &distance) const;

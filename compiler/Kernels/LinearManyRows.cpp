@@ -38,56 +38,68 @@ bool LinearBuilder::decodesOnce() const {
          weight.encoding.outerSize() <= mostElements;
 }
 
-/// Whether the corrections of a super-group (its minimums, or the zero of its codes) are one dot
-/// product of 16-bit pairs.
-bool LinearBuilder::sumsPairs(const ActValue &x) const {
-  const EncodingDesc &e = weight.encoding;
-  unsigned sumSize = x.activation.getSumSize();
-  return e.hasSuper() && (e.minimum ? offset() == 0 : offset() != 0) && sumSize != 0 &&
-         e.groupSize % sumSize == 0 && e.groupSize * largestActivation <= INT16_MAX &&
-         (e.superSize / e.groupSize) % 2 == 0;
-}
-
 void LinearBuilder::decodeOnce(const ActValue &x) {
-  Var i("i"), plane("plane"), line("line");
   // A step decodes some 256 elements.
   stages.chunk = std::max(1, 256 / int(weight.encoding.outerSize()));
   while (weight.outerGroups() % stages.chunk != 0)
     --stages.chunk;
-  const EncodingDesc &encoding = weight.encoding;
-  Func codes("codes");
   if (stages.form == DotForm::Dot4)
-    scaledOffset = scaledCodeOffset(encoding, builder.target().dot4IsSigned);
-  if (encoding.hasSuper()) {
+    scaledOffset = scaledCodeOffset(weight.encoding, builder.target().dot4IsSigned);
+  decodeCodes();
+  sumOffsets(x);
+  pairMinimums(x);
+}
+
+void LinearBuilder::decodeCodes() {
+  Var i("i"), plane("plane"), line("line");
+  Expr value = decoded(i, plane, line);
+  if (weight.encoding.hasSuper()) {
     stages.innerScales = Func("innerScales");
     stages.innerScales(lane, inner, cell, part, group, tile) = innerScale(weight, place());
   }
-  Expr value = decoded(i, plane, line);
   if (scaledOffset) { // modulo 256
-    Expr code = Halide::reinterpret<uint8_t>(value) - Halide::cast<uint8_t>(encoding.zero());
+    Expr code = Halide::reinterpret<uint8_t>(value) - Halide::cast<uint8_t>(weight.encoding.zero());
     Expr scale = Halide::cast<uint8_t>(stages.innerScales(lane, inner, cell, part, group, tile));
     value = code * scale + Halide::cast<uint8_t>(*scaledOffset);
     if (takesSigned())
       value = Halide::reinterpret<int8_t>(value);
   }
+  Func codes("codes");
   codes(i, lane, plane, line, inner, cell, part, group, tile) = value;
   stages.codes = codes;
-  if (scaledOffset && *scaledOffset != 0) {
-    Expr sum = 0;
-    for (unsigned g = 0; g < encoding.superSize / encoding.groupSize; ++g)
-      sum = sum + groupSum(x, group, int(g / weight.shape.groups), int(g % weight.shape.groups));
-    stages.rowSums = Func("rowSums");
-    stages.rowSums(row, group) = -*scaledOffset * sum;
-  }
-  if (!sumsPairs(x) || (scaledOffset && !encoding.minimum))
+}
+
+/// What takes the offset of the codes out of a dot product, of a group or, of products with inner
+/// scales, of a super-group: the same for every tile, so a vector of them is computed at once.
+void LinearBuilder::sumOffsets(const ActValue &x) {
+  int offset = scaledOffset ? *scaledOffset : this->offset();
+  if (offset == 0)
+    return;
+  Var number("number");
+  int size = int(scaledOffset ? weight.encoding.superSize : weight.encoding.groupSize);
+  int sums = size / int(x.activation.getSumSize());
+  Expr sum = 0;
+  for (int i = 0; i < sums; ++i)
+    sum = sum + x.sums(number * sums + i, row);
+  stages.starts = Func("starts");
+  stages.starts(number, row) = -offset * sum;
+  stages.startsOfStep = stages.chunk * int(weight.encoding.outerSize()) / size;
+}
+
+/// The minimums of two groups each, and the sums they multiply, as pairs of 16 bits.
+void LinearBuilder::pairMinimums(const ActValue &x) {
+  const EncodingDesc &e = weight.encoding;
+  unsigned sumSize = x.activation.getSumSize();
+  if (!e.hasSuper() || !e.minimum || e.groupSize % sumSize != 0 ||
+      e.groupSize * largestActivation > INT16_MAX || (e.superSize / e.groupSize) % 2 != 0)
     return;
   int groups = int(weight.shape.groups);
   Var half("half"), pair("pair"), number("number");
   Expr of = pair * 2 + half;
   CodePlace at{lane, of % groups, of / groups, part, group, weightTile};
-  stages.factorPairs = Func("factorPairs");
-  stages.factorPairs(half, lane, pair, part, group, tile) = Halide::cast<int16_t>(
-      weight.encoding.minimum ? innerMinimum(weight, at) : innerScale(weight, at));
+  stages.minimumPairs = Func("minimumPairs");
+  stages.minimumPairs(half, lane, pair, part, group, tile) =
+      Halide::cast<int16_t>(innerMinimum(weight, at));
   stages.sumPairs = Func("sumPairs");
   stages.sumPairs(number, row, group) =
       Halide::cast<int16_t>(groupSum(x, group, number / groups, number % groups));

@@ -16,8 +16,8 @@ void LinearBuilder::scaledSuperSums(const ActValue &x) {
           {0, int(weight.cells())}},
          "r");
   Expr start = fetchAhead();
-  if (stages.rowSums.defined())
-    start = start + stages.rowSums(row, group);
+  if (stages.starts.defined())
+    start = start + stages.starts(group, row);
   Expr element = group * int(weight.encoding.superSize) + r[4] * int(weight.shape.elements) +
                  r[3] * int(weight.encoding.groupSize) + (r[2] * stages.planes + r[1]) * 4 + r[0];
   stages.superDot = Func("superDot");
@@ -42,12 +42,12 @@ void LinearBuilder::superSums(const ActValue &x) {
         stages.dot(lane, part, tile, row, s.x, s.y, group);
     stages.superDotOver = s;
   }
-  if (stages.factorPairs.defined()) {
+  if (stages.minimumPairs.defined()) {
     RDom p(0, 2, 0, groups * cells / 2, "p");
     stages.minimumDot = Func("minimumDot");
     stages.minimumDot(lane, part, tile, row, group) = 0;
     stages.minimumDot(lane, part, tile, row, group) +=
-        Halide::cast<int32_t>(stages.factorPairs(p.x, lane, p.y, part, group, tile)) *
+        Halide::cast<int32_t>(stages.minimumPairs(p.x, lane, p.y, part, group, tile)) *
         Halide::cast<int32_t>(stages.sumPairs(p.y * 2 + p.x, row, group));
     stages.minimumDotOver = p;
     return;

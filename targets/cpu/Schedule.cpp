@@ -208,13 +208,19 @@ void Schedule::decodedLinear(LinearStages &s) {
         .vectorize(vector)
         .unroll(lanes)
         .unroll(s.innerScales.args()[1]);
-  if (s.rowSums.defined())
-    s.rowSums.compute_at(oneChunk)
+  if (s.starts.defined()) {
+    int width = 1;
+    while (width < floatLanes && s.startsOfStep % (2 * width) == 0)
+      width *= 2;
+    s.starts.compute_at(s.sum, chunk)
         .store_in(Halide::MemoryType::Stack)
         .bound_storage(row, stages.maxRows);
-  if (s.factorPairs.defined()) {
-    Var half = s.factorPairs.args()[0], pair = s.factorPairs.args()[2];
-    s.factorPairs.compute_at(oneChunk)
+    if (width > 1)
+      s.starts.vectorize(s.starts.args()[0], width);
+  }
+  if (s.minimumPairs.defined()) {
+    Var half = s.minimumPairs.args()[0], pair = s.minimumPairs.args()[2];
+    s.minimumPairs.compute_at(oneChunk)
         .store_in(Halide::MemoryType::Stack)
         .split(lane, lanes, vector, floatLanes)
         .reorder(half, vector, lanes, pair)
@@ -286,7 +292,7 @@ LoopLevel Schedule::superGroup(LinearStages &s, const LoopLevel &oneSuperGroup) 
     s.superDot.update().unroll(over[1]);
     unrollLines(s.superDot.update(), over[2], s.lines);
   }
-  if (s.factorPairs.defined()) {
+  if (s.minimumPairs.defined()) {
     s.minimumDot.compute_at(oneSuperGroup);
     overLanes(Halide::Stage(s.minimumDot), floatLanes, {}, {row});
     overLanes(s.minimumDot.update().atomic(), floatLanes, {s.minimumDotOver.x},

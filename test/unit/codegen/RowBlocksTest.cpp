@@ -86,11 +86,12 @@ TEST(RowBlocks, TakeEveryRowCount) {
   EXPECT_EQ(variantsOf(kernel, 2), "55");
   EXPECT_EQ(variantsOf(kernel, 3), "444");
   EXPECT_EQ(variantsOf(kernel, 4), "3333");
-  EXPECT_EQ(variantsOf(kernel, 5), "33355"); // the last row with the one before it
+  EXPECT_EQ(variantsOf(kernel, 5), "44455");
   EXPECT_EQ(variantsOf(kernel, 6), "333355");
+  EXPECT_EQ(variantsOf(kernel, 9), "333344455");
   EXPECT_EQ(variantsOf(kernel, 23), std::string(20, '3') + "444");
   EXPECT_EQ(variantsOf(kernel, 24), many(24));
-  EXPECT_EQ(variantsOf(kernel, 25), many(23) + "55");
+  EXPECT_EQ(variantsOf(kernel, 25), many(23) + "55"); // the last row with the one before it
   EXPECT_EQ(variantsOf(kernel, 64), many(64));
   EXPECT_EQ(variantsOf(kernel, 70), many(64) + "333355");
   EXPECT_EQ(variantsOf(kernel, 88), many(88));
