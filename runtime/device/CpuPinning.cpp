@@ -36,8 +36,11 @@ static uint32_t rankOnCore(uint32_t cpu, const cpu_set_t &allowed, const char *t
   uint32_t rank = 0, first, last; // "0,32", "0-3"
   for (const char *at = text; readNumber(at, first); at += *at == ',') {
     last = first;
-    if (*at == '-' && !readNumber(++at, last))
-      break;
+    if (*at == '-') {
+      ++at;
+      if (!readNumber(at, last))
+        break;
+    }
     for (uint32_t sibling = first; sibling <= last && sibling < cpu; ++sibling)
       rank += CPU_ISSET(sibling, &allowed) != 0;
   }
