@@ -3,8 +3,8 @@
 
 #include "runtime/session/Random.h"
 
+#include <bit>
 #include <cmath>
-#include <cstring>
 #include <gtest/gtest.h>
 #include <limits>
 #include <vector>
@@ -59,7 +59,7 @@ TEST(Softmax, ExpIsThatOfOneNumber) {
   expOfNegatives(all.data(), uint32_t(all.size()));
   for (size_t i = 0; i < row.size(); ++i) {
     const float one = expOfNegative(row[i]);
-    EXPECT_EQ(memcmp(&all[i], &one, sizeof(one)), 0) << row[i];
+    EXPECT_EQ(std::bit_cast<uint32_t>(all[i]), std::bit_cast<uint32_t>(one)) << row[i];
     if (std::isnan(row[i]))
       EXPECT_EQ(one, 0);
     else
