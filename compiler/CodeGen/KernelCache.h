@@ -15,7 +15,7 @@ namespace tern {
 
 class KernelCache {
 public:
-  static constexpr uint64_t defaultLimit = 256 << 20;
+  static constexpr uint64_t defaultLimit = 256000000;
 
   /// A cache in `directory`, which is created by the first store. An empty name is a cache that
   /// never holds anything.

@@ -151,6 +151,7 @@ llvm::Error FloatModelRun::compile() {
   progress.begin("calibration: compiling kernels", "kernels");
   KernelCompileOptions kernelOptions;
   kernelOptions.jobs = options.jobs;
+  kernelOptions.cacheLimitBytes = options.kernelCacheBytes;
   kernelOptions.progress = [&](StringRef, size_t done, size_t count) {
     progress.update(done, count);
   };

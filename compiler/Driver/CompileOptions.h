@@ -2,6 +2,7 @@
 #ifndef TERN_COMPILER_DRIVER_COMPILEOPTIONS_H
 #define TERN_COMPILER_DRIVER_COMPILEOPTIONS_H
 
+#include "compiler/CodeGen/KernelCache.h"
 #include "compiler/Import/KvElement.h"
 #include <cstdint>
 #include <string>
@@ -40,9 +41,10 @@ struct CompileOptions {
   int64_t maxBatch = 64;
   OutputKind kind = OutputKind::Tern;
   unsigned jobs = 1;
-  bool showProgress = false; ///< on standard error
-  bool timing = false;       ///< table of stages on standard error
-  bool json = false;         ///< report on standard output
+  uint64_t kernelCacheBytes = KernelCache::defaultLimit; ///< what compiled kernels kept may take
+  bool showProgress = false;                             ///< on standard error
+  bool timing = false;                                   ///< table of stages on standard error
+  bool json = false;                                     ///< report on standard output
 };
 
 /// Runs the whole compilation. Returns the exit status: 0, or 1 after one line on standard error.

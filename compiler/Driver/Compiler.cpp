@@ -227,6 +227,7 @@ llvm::Error Compilation::compileKernels(EmitKind emit) {
   progress.begin("compiling kernels", "kernels");
   KernelCompileOptions compileOptions;
   compileOptions.jobs = options.jobs;
+  compileOptions.cacheLimitBytes = options.kernelCacheBytes;
   compileOptions.emit = emit;
   compileOptions.progress = [&](StringRef, size_t done, size_t count) {
     progress.update(done, count);

@@ -58,10 +58,8 @@ Expected<PolicyDecision> tern::parseEncodingPolicy(StringRef word) {
                            "; and for all weights together budget:SIZE and bits:B");
 }
 
-namespace {
-
 /// A positive number with nothing behind it.
-std::optional<double> parsePositive(StringRef text) {
+static std::optional<double> parsePositive(StringRef text) {
   double value;
   if (text.empty() || !(isDigit(text.front()) || text.front() == '.') ||
       text.getAsDouble(value, /*AllowInexact=*/true) || !std::isfinite(value) || value <= 0)
@@ -69,8 +67,7 @@ std::optional<double> parsePositive(StringRef text) {
   return value;
 }
 
-/// "600M" and the like, in powers of 1000.
-std::optional<uint64_t> parseSize(StringRef text) {
+std::optional<uint64_t> tern::parseSize(StringRef text) {
   double scale = text.consume_back("K")   ? 1e3
                  : text.consume_back("M") ? 1e6
                  : text.consume_back("G") ? 1e9
@@ -80,6 +77,8 @@ std::optional<uint64_t> parseSize(StringRef text) {
     return std::nullopt;
   return uint64_t(*value * scale);
 }
+
+namespace {
 
 bool isBudget(StringRef word) { return word.starts_with("budget:") || word.starts_with("bits:"); }
 

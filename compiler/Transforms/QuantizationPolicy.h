@@ -9,6 +9,9 @@
 
 namespace tern {
 
+/// Bytes of "600M" or "1.5G" (K, M, G: powers of 1000), 1 to 1e15; nullopt for anything else.
+std::optional<uint64_t> parseSize(llvm::StringRef text);
+
 /// An encoding, or nullopt to keep the weight's own.
 using PolicyDecision = std::optional<EncodingDesc>;
 

@@ -158,8 +158,11 @@ Status Model::loadWeights(WeightsMode mode) {
       measured.mappedWeightBytes += segment.size();
     }
   }
-  if (!copy)
+  if (!copy) {
+    if (mode != WeightsMode::stream)
+      source.adviseHugePages();
     return {};
+  }
   TERN_RETURN_IF_ERROR(
       copiedWeights.allocate(memory, copiedBytes.value(), "a copy of the weights"));
   copiedWeights.adviseHugePages();

@@ -99,6 +99,14 @@ Status Source::openDescriptor(int descriptor, uint64_t offset, uint64_t length, 
   return {};
 }
 
+void Source::adviseHugePages() const {
+#ifdef MADV_HUGEPAGE
+  // Linux then reads a file 2 MB at a time into pages of that size; those it has stay as they are.
+  if (state.mapping)
+    (void)madvise(state.mapping, state.mappingSize, MADV_HUGEPAGE);
+#endif
+}
+
 Source Source::fromMemory(const void *data, uint64_t size) {
   Source source;
   State &state = source.state;

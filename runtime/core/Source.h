@@ -39,6 +39,10 @@ public:
   /// True if inPlace() is a mapping whose pages the system can fetch and drop.
   bool isFileMapping() const { return state.mapping != nullptr; }
 
+  /// For bytes that will be used in place: asks for 2 MB pages, has no effect where the system does
+  /// not offer them for files.
+  void adviseHugePages() const;
+
   /// Copies [offset, offset + count), which must lie within size(). Any number of threads may read.
   Status read(uint64_t offset, void *destination, uint64_t count) const;
 

@@ -196,6 +196,8 @@ Status BoundPlan::runCommands(const int32_t *integers, const std::atomic<bool> *
 
 Status BoundPlan::run(const int32_t integers[TERN_INT_COUNT], const std::atomic<bool> *cancel,
                       bool hiddenOnly) {
+  ScopedPin callerPin;
+  TERN_RETURN_IF_ERROR(pool->pinCaller(callerPin));
   const Status status = observer ? runCommands<true>(integers, cancel, hiddenOnly)
                                  : runCommands<false>(integers, cancel, hiddenOnly);
   if (stream)

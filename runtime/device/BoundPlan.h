@@ -47,7 +47,7 @@ public:
   /// wanted. The counts are within the artifact's bounds. `cancel` is looked at between commands
   /// and may be null; StatusCode::cancelled if it ended the run early. With `hiddenOnly` the
   /// commands end behind the last that writes a KV cache or output 1. Fails only where weights are
-  /// streamed and cannot be read.
+  /// streamed and cannot be read, or threads are pinned and the calling one cannot be.
   Status run(const int32_t integers[TERN_INT_COUNT], const std::atomic<bool> *cancel,
              bool hiddenOnly = false);
 

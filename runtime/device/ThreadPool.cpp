@@ -85,35 +85,55 @@ void WaitWord::countDown() {
     wake();
 }
 
-Status ThreadPool::start(const Allocator &allocator, uint32_t workers) {
+/// Gives every worker its CPU.
+Status ThreadPool::assignCpus() {
+  uint32_t cpus[maxWorkers];
+  TERN_RETURN_IF_ERROR(chooseCpus(workerCount, cpus));
+  callerCpu = cpus[0];
+  for (uint32_t i = 0; i + 1 < workerCount; ++i)
+    others[i].cpu = cpus[i + 1];
+  pinned = true;
+  return {};
+}
+
+Status ThreadPool::start(const Allocator &allocator, uint32_t workers, bool pin) {
   if (workers == 0 || workers > maxWorkers)
     return Status::error(StatusCode::invalidArgument, "%u threads, expected 1 to %u", workers,
                          maxWorkers);
   workerCount = workers;
-  if (workers == 1)
-    return {};
-  TERN_RETURN_IF_ERROR(workerMemory.allocate(allocator, bytes(workers), "worker threads"));
+  if (workers > 1)
+    TERN_RETURN_IF_ERROR(workerMemory.allocate(allocator, bytes(workers), "worker threads"));
   others = reinterpret_cast<Worker *>(workerMemory.data());
+  for (uint32_t i = 0; i + 1 < workers; ++i)
+    new (&others[i]) Worker();
+  if (pin)
+    TERN_RETURN_IF_ERROR(assignCpus());
 
   int code = 0;
   pending.store(workers - 1);
   for (uint32_t i = 0; i + 1 < workers && !code; ++i) {
-    Worker *worker = new (&others[i]) Worker();
+    Worker *worker = &others[i];
     worker->pool = this;
     worker->number = i + 1;
     code = startThread(&worker->thread, threadMain, worker);
     startedThreads += code == 0;
   }
-  if (!code) { // what a thread's start costs and allocates belongs to here, not to the first loop
-    for (uint32_t left = pending.load(); left != 0;)
-      left = pending.waitWhile(left, spinNanoseconds);
-    return {};
+  if (code) {
+    const uint32_t running = startedThreads;
+    stop();
+    return Status::error(StatusCode::outOfMemory,
+                         "cannot start worker thread %u of %u: %s; ask for fewer threads",
+                         running + 1, workers - 1, strerror(code));
   }
-  const uint32_t running = startedThreads;
-  stop();
-  return Status::error(StatusCode::outOfMemory,
-                       "cannot start worker thread %u of %u: %s; ask for fewer threads",
-                       running + 1, workers - 1, strerror(code));
+  // What a thread's start costs and allocates belongs to here, not to the first loop.
+  for (uint32_t left = pending.load(); left != 0;)
+    left = pending.waitWhile(left, spinNanoseconds);
+  for (uint32_t i = 0; i + 1 < workers; ++i)
+    if (const Worker &worker = others[i]; worker.pinError)
+      return Status::error(StatusCode::invalidArgument,
+                           "cannot pin worker thread %u of %u to CPU %u: %s", i + 1, workers - 1,
+                           worker.cpu, strerror(worker.pinError));
+  return {};
 }
 
 void ThreadPool::stop() {
@@ -141,6 +161,8 @@ bool ThreadPool::claimAndRun(Worker &worker, uint32_t sequence, uint32_t runner)
 
 void *ThreadPool::threadMain(void *argument) {
   Worker &worker = *static_cast<Worker *>(argument);
+  if (worker.pool->pinned)
+    worker.pinError = pinThread(worker.cpu);
   worker.pool->pending.countDown();
   uint32_t seen = 0;
   do

@@ -10,6 +10,7 @@
 #define TERN_RUNTIME_DEVICE_THREADPOOL_H
 
 #include "runtime/core/Memory.h"
+#include "runtime/device/CpuPinning.h"
 
 #include <atomic>
 #include <cstdint>
@@ -55,8 +56,12 @@ public:
   ThreadPool &operator=(const ThreadPool &) = delete;
   ~ThreadPool() { stop(); }
 
-  /// Starts workers - 1 threads. Called once.
-  Status start(const Allocator &allocator, uint32_t workers);
+  /// Starts workers - 1 threads. With `pin` each worker has a CPU of its own among those the
+  /// calling thread may run on; fails if there are not so many. Called once.
+  Status start(const Allocator &allocator, uint32_t workers, bool pin = false);
+  /// Where workers are pinned, pins the calling thread to worker 0's CPU as long as `pin` lives.
+  /// For the thread that is about to call run().
+  Status pinCaller(ScopedPin &pin) const { return pinned ? pin.pin(callerCpu) : Status(); }
   uint32_t workers() const { return workerCount; }
   /// Bytes that start() takes, the threads' stacks aside.
   static uint64_t bytes(uint32_t workers) { return (uint64_t(workers) - 1) * sizeof(Worker); }
@@ -81,16 +86,21 @@ private:
     pthread_t thread;
     ThreadPool *pool;
     uint32_t number;
+    uint32_t cpu;
+    int pinError; ///< of pinning the thread to `cpu`; known once it has started
   };
   static void *threadMain(void *worker);
   bool claimAndRun(Worker &worker, uint32_t sequence, uint32_t runner);
   bool hasRange(int32_t tasks, uint32_t worker) const;
+  Status assignCpus();
   void stop();
 
   Block workerMemory;
   Worker *others = nullptr; ///< workers 1 ..
   uint32_t startedThreads = 0;
   uint32_t workerCount = 1;
+  uint32_t callerCpu = 0;
+  bool pinned = false; ///< each worker to a CPU
 
   // The loop under way; written by run() before it gives out ranges.
   Range rangeFunction = nullptr; ///< null: stop

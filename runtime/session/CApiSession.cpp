@@ -19,6 +19,11 @@ static Status readSessionOptions(const tern_model *model, const tern_session_opt
   result.slots = settings.slots;
   result.context = settings.context;
   result.threads = settings.threads ? settings.threads : model->runtime->threads;
+  result.pinThreads = settings.flags & TERN_SESSION_PIN_THREADS;
+  if (settings.flags & ~uint64_t(TERN_SESSION_PIN_THREADS))
+    return Status::error(StatusCode::invalidArgument,
+                         "tern_session_options.flags is %#" PRIx64 ", of which only %#x is known",
+                         settings.flags, unsigned(TERN_SESSION_PIN_THREADS));
   if (result.threads == 0)
     result.threads = ThreadPool::availableCpus();
   if (result.threads > ThreadPool::maxWorkers)

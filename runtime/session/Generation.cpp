@@ -1,6 +1,8 @@
 // A generation is the tokens that are not in the slot yet, and the state of sampling and text.
 #include "runtime/session/Generation.h"
 
+#include "runtime/session/Softmax.h"
+
 #include <cinttypes>
 #include <cstring>
 

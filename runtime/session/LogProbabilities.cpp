@@ -1,6 +1,6 @@
 #include "runtime/session/LogProbabilities.h"
 
-#include "runtime/session/Sampler.h"
+#include "runtime/session/Softmax.h"
 
 #include <cstring>
 
@@ -26,22 +26,40 @@ double tern::runtime::logOfAtLeastOne(double x) {
   return n * 0.69314718055994530942 + 2 * s * series;
 }
 
-void LogProbabilities::compute(const float *logits, uint32_t vocabulary, int32_t token,
-                               uint32_t wantedTop) {
-  const float largest = logits[largestLogit(logits, vocabulary)];
-  topCount = 0;
-  double sum = 0;
-  for (uint32_t i = 0; i < vocabulary; ++i) {
+/// Sorts logits [begin, begin + count) into the most likely ones so far.
+void LogProbabilities::addToTop(const float *logits, uint32_t begin, uint32_t count,
+                                uint32_t wantedTop) {
+  if (topCount == wantedTop && largestOf(logits + begin, count) <= top[topCount - 1].logProbability)
+    return;
+  for (uint32_t i = begin; i < begin + count; ++i) {
     const float logit = logits[i];
-    if (!(logit <= largest)) // NaN
-      continue;
-    sum += logit == largest ? 1.0 : double(expOfNegative(logit - largest));
-    if (wantedTop == 0 || (topCount == wantedTop && logit <= top[topCount - 1].logProbability))
+    if (__builtin_isnan(logit) ||
+        (topCount == wantedTop && logit <= top[topCount - 1].logProbability))
       continue;
     uint32_t at = topCount < wantedTop ? topCount++ : topCount - 1;
     for (; at > 0 && top[at - 1].logProbability < logit; --at)
       top[at] = top[at - 1];
     top[at] = {int32_t(i), logit};
+  }
+}
+
+void LogProbabilities::compute(const float *logits, uint32_t vocabulary, int32_t token,
+                               uint32_t wantedTop) {
+  const float largest = logits[largestLogit(logits, vocabulary)];
+  topCount = 0;
+  double sum = 0;
+  constexpr uint32_t block = 256;
+  float weights[block];
+  for (uint32_t begin = 0; begin < vocabulary; begin += block) {
+    const uint32_t count = vocabulary - begin < block ? vocabulary - begin : block;
+    for (uint32_t i = 0; i < count; ++i) {
+      const float logit = logits[begin + i];
+      weights[i] = logit == largest ? 0 : logit - largest;
+    }
+    expOfNegatives(weights, count); // 0 for NaN
+    sum += sumOf(weights, count);
+    if (wantedTop)
+      addToTop(logits, begin, count, wantedTop);
   }
   const double logSum = logOfAtLeastOne(sum);
   // Where the largest logit is infinite, equal ones share all of the probability.

@@ -22,6 +22,9 @@ struct LogProbabilities {
   /// For row `logits` of `vocabulary` entries, of which `token` was chosen; the `wantedTop` most
   /// likely tokens, at most maxTop. Allocates nothing; the same bits on every platform.
   void compute(const float *logits, uint32_t vocabulary, int32_t token, uint32_t wantedTop);
+
+private:
+  void addToTop(const float *logits, uint32_t begin, uint32_t count, uint32_t wantedTop);
 };
 
 /// ln x for finite x >= 1, to within 1e-15 relative to the larger of 1 and the result.

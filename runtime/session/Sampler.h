@@ -2,8 +2,7 @@
 //
 // In this order: logit biases, penalties, temperature, top-k, top-p, min-p; the draw is from what
 // is left. The same logits, options, history and random state give the same token on every
-// platform: sums are taken in double precision in one order, and exp is computed here. Formulas and
-// their sources are in tern/tern.h, at tern_generate_options.
+// platform: see Softmax.h. Formulas and their sources are in tern/tern.h, at tern_generate_options.
 #ifndef TERN_RUNTIME_SESSION_SAMPLER_H
 #define TERN_RUNTIME_SESSION_SAMPLER_H
 
@@ -47,14 +46,12 @@ struct TokenHistory {
   uint32_t count = 0;
 };
 
-/// The token with the largest logit, the lowest among equals. NaN and -infinity never win: -1 if
-/// there is nothing else.
-int32_t largestLogit(const float *logits, uint32_t count);
-
 class Sampler {
 public:
   Status allocate(const Allocator &allocator, uint32_t vocabulary);
-  static uint64_t bytes(uint32_t vocabulary) { return uint64_t(vocabulary) * sizeof(Candidate); }
+  static uint64_t bytes(uint32_t vocabulary) {
+    return uint64_t(vocabulary) * (sizeof(uint64_t) + sizeof(float));
+  }
 
   /// A token, or -1 if every adjusted logit is NaN or -infinity. Linear in the vocabulary,
   /// allocates nothing.
@@ -62,25 +59,28 @@ public:
                  Random &random);
 
 private:
-  struct Candidate {
-    float logit;
-    float weight; ///< exp((logit - largest) / temperature); occurrences while penalties apply
-    int32_t token;
-    bool before(const Candidate &other) const {
-      return logit != other.logit ? logit > other.logit : token < other.token;
-    }
+  /// What turns a logit into the exponent of its weight.
+  struct Scale {
+    float largest, temperature;
+    float exponentOf(float logit) const { return (logit - largest) / temperature; }
   };
-  void adjust(const float *logits, const SamplingOptions &options, const TokenHistory &history);
-  static uint32_t partition(Candidate *candidates, uint32_t count, uint32_t pivot);
+  const float *adjust(const float *logits, const SamplingOptions &options,
+                      const TokenHistory &history);
+  uint32_t collect(const float *logits, float least);
+  void weigh(uint32_t first, uint32_t last, const Scale &scale);
+  uint32_t partition(uint32_t first, uint32_t last, uint32_t pivot);
   uint32_t keepTopK(uint32_t count, uint32_t k);
-  uint32_t keepTopP(uint32_t count, float p);
+  uint32_t keepTopP(uint32_t count, float p, const Scale &scale);
+  uint32_t keepMinP(uint32_t count, float p);
+  int32_t draw(uint32_t count, Random &random) const;
 
-  Array<Candidate> workspace;
+  // Candidates: the more likely a token, the larger its key; equal logits go by the token. The
+  // weight is e to Scale's exponent. Before there are candidates: how often the
+  // tokens to penalize occur, and the logits with biases and penalties.
+  Array<uint64_t> keys;
+  Array<float> weights;
   uint32_t vocabulary = 0;
 };
-
-/// e^x for x <= 0 to within 2 units in the last place; the same bits everywhere.
-float expOfNegative(float x);
 
 } // namespace tern::runtime
 

@@ -163,7 +163,7 @@ Status Session::create(const Model &model, const SessionOptions &options) {
   TERN_RETURN_IF_ERROR(allocateMemory());
   TERN_RETURN_IF_ERROR(histories.allocate(memory, uint64_t(options.slots) * sizes.context,
                                           "the history of the slots"));
-  TERN_RETURN_IF_ERROR(pool.start(memory, options.threads));
+  TERN_RETURN_IF_ERROR(pool.start(memory, options.threads, options.pinThreads));
   spaces.arena = arena.data();
   spaces.outputs = outputs.data();
   spaces.kvKeys = kvKeys.data();

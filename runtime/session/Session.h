@@ -18,6 +18,7 @@ struct SessionOptions {
   uint32_t slots = 1;
   uint32_t context = 0; ///< positions per slot; 0: the smaller of the model's length and 4096
   uint32_t threads = 1;
+  bool pinThreads = false; ///< each to a CPU; the calling one during forward()
 };
 
 /// Rows of one call; see tern_batch in tern/tern.h.
@@ -87,7 +88,8 @@ public:
   /// set during the call it returns StatusCode::cancelled, and the slots concerned are truncated to
   /// where their rows began.
   /// Hidden states are the final norm's result, computed without the logits. Where weights are
-  /// streamed, failing to read them has the same effect on the slots as cancelling.
+  /// streamed, failing to read them has the same effect on the slots as cancelling, and so has
+  /// failing to pin the calling thread.
   Status forward(const Batch &batch, WantedRows *result, const std::atomic<bool> *cancel = nullptr,
                  Output output = Output::logits);
 

@@ -42,13 +42,15 @@ def running(artifact: Path, mode: str) -> Iterator[int]:
 
 
 def mappings(pid: int) -> list[dict[str, int | str]]:
-    """Of /proc/PID/smaps: name and kB by field."""
+    """Of /proc/PID/smaps: name, flags, and kB by field."""
     result: list[dict[str, int | str]] = []
     for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
         if header := re.match(r"[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \d+\s*(.*)$", line):
             result.append({"name": header[1]})
         elif field := re.match(r"(\w+):\s+(\d+) kB", line):
             result[-1][field[1]] = int(field[2])
+        elif flags := re.match(r"VmFlags: (.*)", line):
+            result[-1]["VmFlags"] = flags[1]
     return result
 
 
@@ -85,6 +87,16 @@ def test_mapped_weights_are_the_pages_of_the_file(artifact: Path) -> None:
     with running(artifact, "copy") as pid:
         private = 1024 * sum(int(entry["Anonymous"]) for entry in mappings(pid))
     assert private > weight_bytes(artifact)
+
+
+@pytest.mark.parametrize("mode", ["auto", "map", "stream:50M"])
+def test_huge_pages_are_asked_for_where_a_file_is_used_in_place(mode: str, artifact: Path) -> None:
+    """What is looked up here and there while weights are streamed is not to take 2 MB a place."""
+    if not HUGE_PAGES.exists():
+        pytest.skip("this system has no transparent huge pages")
+    with running(artifact, mode) as pid:
+        flags = [str(entry["VmFlags"]).split() for entry in mappings(pid) if entry["name"] == str(artifact)]
+    assert flags and all(("hg" in flag) is not mode.startswith("stream") for flag in flags)
 
 
 def test_auto_maps_a_file(artifact: Path) -> None:

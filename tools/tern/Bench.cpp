@@ -108,6 +108,8 @@ std::vector<std::string> startCommand(const BenchOptions &options, uint32_t cont
   command.push_back("--weights=" + weightsText(options.engine.weights));
   if (options.engine.threads)
     command.push_back("--threads=" + std::to_string(options.engine.threads));
+  if (options.engine.pin)
+    command.push_back("--pin");
   if (!options.engine.requireKey.empty())
     command.push_back("--require-key=" + options.engine.requireKey);
   command.push_back("--");
@@ -194,6 +196,7 @@ Json toJson(const BenchOptions &options, const Model &model, uint32_t threads,
   return {{"model", model.path()},
           {"target", model.info().target},
           {"threads", threads},
+          {"pinned", options.engine.pin},
           {"context", model.contextFor(options.engine.context)},
           {"runs", options.runs},
           {"prompt", rateJson(options.prompt, measured.promptRate)},
@@ -235,8 +238,9 @@ void printTable(const Json &json) {
                              value["tokens"].get<unsigned>(), speed["median"].get<double>(),
                              speed["min"].get<double>(), speed["max"].get<double>()));
   };
-  line("threads",
-       std::to_string(json["threads"].get<unsigned>()) + ", " + json["target"].get<std::string>());
+  line("threads", formatText("%u%s, %s", json["threads"].get<unsigned>(),
+                             json["pinned"].get<bool>() ? " pinned" : "",
+                             json["target"].get<std::string>().c_str()));
   rate("prompt", json["prompt"]);
   rate("generate", json["generate"]);
   line("prompt to first token",

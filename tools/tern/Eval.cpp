@@ -285,6 +285,7 @@ void addEval(CLI::App &program) {
       ->type_name("N")
       ->check(CLI::Range(1u, 1u << 30).description(""));
   addThreadsOption(*command, options->engine.threads);
+  addPinOption(*command, options->engine.pin);
   addWeightsOption(*command, options->engine.weights);
   addRequireKeyOption(*command, options->engine.requireKey);
   CLI::Option *save =

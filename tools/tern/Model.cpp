@@ -109,6 +109,7 @@ SessionHandle Model::createSession(const EngineOptions &options, uint32_t slots)
   settings.slots = slots;
   settings.context = contextFor(options.context);
   settings.threads = options.threads;
+  settings.flags = options.pin ? TERN_SESSION_PIN_THREADS : 0;
   tern_error error = TERN_ERROR_INIT;
   tern_session *session = nullptr;
   check(tern_session_create(model.get(), &settings, &session, &error), error, name);

@@ -259,6 +259,12 @@ void addThreadsOption(CLI::App &command, uint32_t &threads) {
       ->check(CLI::Range(1u, maxThreads).description(""));
 }
 
+void addPinOption(CLI::App &command, bool &pin) {
+  command.add_flag("--pin", pin,
+                   "Pin each of these threads to a CPU of its own, one of each core first; an "
+                   "error if there are more threads than CPUs (Linux only)");
+}
+
 void addContextOption(CLI::App &command, uint32_t &context) {
   command
       .add_option("--context", context,
@@ -291,6 +297,7 @@ void addEngineOptions(CLI::App &command, EngineOptions &options) {
   addModelArgument(command, options.model);
   addContextOption(command, options.context);
   addThreadsOption(command, options.threads);
+  addPinOption(command, options.pin);
   addWeightsOption(command, options.weights);
   addRequireKeyOption(command, options.requireKey);
 }

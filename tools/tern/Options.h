@@ -25,6 +25,7 @@ struct WeightsChoice {
 struct EngineOptions {
   std::string model;
   uint32_t threads = 0; ///< 0: the CPUs this process may run on
+  bool pin = false;     ///< each of them to a CPU
   uint32_t context = 0; ///< 0: the smaller of the model's length and 4096
   WeightsChoice weights;
   std::string requireKey; ///< public key file that must fit the model's signature; empty: none
@@ -79,10 +80,11 @@ CLI::Validator requireName();
 CLI::Validator requireOutputName();
 void addModelArgument(CLI::App &command, std::string &model);
 void addThreadsOption(CLI::App &command, uint32_t &threads);
+void addPinOption(CLI::App &command, bool &pin);
 void addContextOption(CLI::App &command, uint32_t &context);
 void addWeightsOption(CLI::App &command, WeightsChoice &weights);
 void addRequireKeyOption(CLI::App &command, std::string &key);
-/// All five of the above.
+/// All six of the above.
 void addEngineOptions(CLI::App &command, EngineOptions &options);
 void addSamplingOptions(CLI::App &command, SamplingOptions &options, uint32_t defaultMaxTokens);
 

@@ -321,6 +321,14 @@ int readOptions(CompileOptions &options) {
   if (jobs.getNumOccurrences() && (jobs < 1 || jobs > maxJobs))
     return usageError("-j must be 1 to " + llvm::Twine(maxJobs));
   options.jobs = jobs ? jobs : std::max(1u, llvm::hardware_concurrency().compute_thread_count());
+  if (std::optional<std::string> limit = llvm::sys::Process::GetEnv("TERN_CACHE_LIMIT")) {
+    std::optional<uint64_t> bytes = parseSize(*limit);
+    if (!bytes)
+      return usageError("TERN_CACHE_LIMIT is '" + *limit +
+                        "', no size; write 256M or 1.5G (K, M, G: powers of 1000), or "
+                        "TERN_CACHE_DIR= for no cache");
+    options.kernelCacheBytes = *bytes;
+  }
   options.timing = timing;
   options.json = json;
   noteOptionsWithoutEffect(*kind);

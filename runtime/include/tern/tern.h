@@ -233,8 +233,21 @@ typedef struct tern_session_options {
   uint32_t slots;   /* independent sequences; at least 1 */
   uint32_t context; /* positions per slot; 0: the smaller of the model's length and 4096 */
   uint32_t threads; /* 0: the runtime's default; 1: no worker threads */
+  uint64_t flags;   /* TERN_SESSION_... */
 } tern_session_options;
-#define TERN_SESSION_OPTIONS_INIT {sizeof(tern_session_options), 1, 0, 0}
+#define TERN_SESSION_OPTIONS_INIT {sizeof(tern_session_options), 1, 0, 0, 0}
+
+enum {
+  /* Every thread that computes is pinned to a CPU of its own: worker threads from their start on,
+   * the calling thread during each forward call, behind which it may run where it could before. The
+   * CPUs are chosen when the session is created, among those that the creating thread may run on:
+   * one of each core, then further ones of the same cores, lower numbers first. Sessions that run
+   * at the same time should therefore be created under different affinity masks. Creating fails
+   * with TERN_INVALID_ARGUMENT where there are more threads than CPUs, and with TERN_UNSUPPORTED on
+   * systems other than Linux. A forward call fails with TERN_INVALID_ARGUMENT if its thread can no
+   * longer be pinned, with the effect of cancelling. */
+  TERN_SESSION_PIN_THREADS = 1
+};
 
 /* Bytes a session with these options takes beside the mapped weights: all that it asks the
  * allocator for, and the image of the code. The stacks of worker threads are not in it. */

@@ -228,6 +228,30 @@ TEST_F(ArtifactWriter, BytesDoNotDependOnThreadsOrBuffers) {
   EXPECT_EQ(readFile(output), expected);
 }
 
+TEST_F(ArtifactWriter, UnitsOfManyBuffersAreWhole) {
+  // Pieces of 400,000 bytes: writes end at multiples of 2 MB of the file, amid them.
+  constexpr unsigned pieces = 24;
+  PlainSource source{{}, uint64_t(pieces) * 100000, false};
+  for (unsigned i = 0; i < pieces; ++i)
+    source.pieces.push_back(rows("f32", 0, 1, 100000));
+  std::vector<uint8_t> expected;
+  for (unsigned i = 0; i < pieces; ++i)
+    expected.insert(expected.end(), input.begin(), input.end());
+  for (WriteOptions options :
+       {WriteOptions{}, WriteOptions{2, 64}, WriteOptions{1, 1000000}, WriteOptions{2, 3 << 20}}) {
+    ArtifactModel written = model();
+    addTensor(written, "large", 0, source);
+    ASSERT_EQ(llvm::toString(writeArtifact(written, output, options)), "");
+    std::vector<uint8_t> file = readFile(output);
+    const fb::WeightUnitT &unit = *written.table.units[0];
+    llvm::ArrayRef<uint8_t> bytes =
+        llvm::ArrayRef(file).slice(unit.segment->offset(), unit.segment->size());
+    EXPECT_EQ(bytes.slice(written.table.tensors.back()->offset, expected.size()),
+              llvm::ArrayRef(expected));
+    EXPECT_EQ(bytesOf(*unit.digest), sha256(bytes));
+  }
+}
+
 TEST_F(ArtifactWriter, ProgressEndsAtTheTotal) {
   ArtifactModel written = model();
   uint64_t last = 0, expected = 0;

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <gtest/gtest.h>
 #include <map>
+#include <sched.h>
 #include <string>
 
 using namespace tern::test;
@@ -220,6 +221,47 @@ TEST(CApi, AnEstimateThatIsNoNumberIsRefused) {
               TERN_INVALID_ARGUMENT);
   }
 }
+
+TEST(CApi, UnknownSessionFlagsAreRefused) {
+  LoadedModel model(toyWithText());
+  tern_error error = TERN_ERROR_INIT;
+  tern_session_options options = TERN_SESSION_OPTIONS_INIT;
+  tern_session *session = nullptr;
+  for (const uint64_t flag : {uint64_t(2), uint64_t(1) << 63}) {
+    options.flags = flag | TERN_SESSION_PIN_THREADS;
+    EXPECT_EQ(tern_session_create(model.handle, &options, &session, &error), TERN_INVALID_ARGUMENT);
+    EXPECT_NE(strstr(error.message, "flags"), nullptr);
+    EXPECT_EQ(session, nullptr);
+  }
+}
+
+#if defined(__linux__)
+TEST(CApi, APinnedSessionGivesItsThreadBack) {
+  LoadedModel model(toyWithText());
+  cpu_set_t before, after;
+  ASSERT_EQ(sched_getaffinity(0, sizeof(before), &before), 0);
+  const uint32_t cpus = uint32_t(CPU_COUNT(&before));
+  tern_error error = TERN_ERROR_INIT;
+  tern_session_options options = TERN_SESSION_OPTIONS_INIT;
+  options.flags = TERN_SESSION_PIN_THREADS;
+  options.threads = cpus;
+  tern_session *session = nullptr;
+  ASSERT_EQ(tern_session_create(model.handle, &options, &session, &error), TERN_OK)
+      << error.message;
+  const int32_t token = 1;
+  tern_batch batch = TERN_BATCH_INIT;
+  batch.rows = 1;
+  batch.tokens = &token;
+  EXPECT_EQ(tern_forward(session, &batch, nullptr, &error), TERN_OK) << error.message;
+  ASSERT_EQ(sched_getaffinity(0, sizeof(after), &after), 0);
+  EXPECT_TRUE(CPU_EQUAL(&before, &after));
+  tern_session_destroy(&session);
+
+  options.threads = cpus + 1;
+  EXPECT_EQ(tern_session_create(model.handle, &options, &session, &error), TERN_INVALID_ARGUMENT);
+  EXPECT_NE(strstr(error.message, "fewer threads"), nullptr) << error.message;
+}
+#endif
 
 TEST(CApi, UsesTheApplicationsAllocatorAndLog) {
   struct Application {

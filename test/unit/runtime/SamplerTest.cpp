@@ -1,5 +1,6 @@
 // Sampling: filters, determinism, and frequencies against the softmax it stands for.
 #include "runtime/session/Sampler.h"
+#include "runtime/session/Softmax.h"
 
 #include <algorithm>
 #include <cmath>
@@ -231,6 +232,110 @@ TEST(Sampler, SeedsGiveTheseTokens) {
     for (size_t i = 0; i < test.tokens.size(); ++i)
       tokens.push_back(sampler.sample(logits.data(), options, {}, random));
     EXPECT_EQ(tokens, test.tokens) << "seed " << test.seed;
+  }
+}
+
+namespace {
+/// The choice among candidates as its definition has it, with plain loops.
+struct PlainSampler {
+  struct Candidate {
+    float logit;
+    double weight;
+    int32_t token;
+    bool before(const Candidate &other) const {
+      return logit != other.logit ? logit > other.logit : token < other.token;
+    }
+  };
+  std::vector<Candidate> candidates;
+
+  size_t partition(size_t first, size_t last, size_t pivot) {
+    std::swap(candidates[pivot], candidates[last - 1]);
+    size_t front = first;
+    for (size_t i = first; i + 1 < last; ++i)
+      if (candidates[i].before(candidates[last - 1]))
+        std::swap(candidates[i], candidates[front++]);
+    std::swap(candidates[front], candidates[last - 1]);
+    return front;
+  }
+
+  void keepTopK(size_t k) {
+    size_t first = 0, last = candidates.size();
+    if (k == 0 || k >= last)
+      return;
+    for (Random pivots; last - first > 1;) {
+      const size_t at = partition(first, last, first + pivots.next() % (last - first));
+      if (at + 1 == k || at == k)
+        break;
+      (at < k ? first : last) = at < k ? at + 1 : at;
+    }
+    candidates.resize(k);
+  }
+
+  void keepTopP(double p) {
+    if (p >= 1)
+      return;
+    double missing = 0;
+    for (const Candidate &candidate : candidates)
+      missing += p * candidate.weight;
+    size_t first = 0, last = candidates.size();
+    for (Random pivots; last - first > 1 && missing > 0;) {
+      const size_t at = partition(first, last, first + pivots.next() % (last - first));
+      double before = 0;
+      for (size_t i = first; i < at; ++i)
+        before += candidates[i].weight;
+      if (before >= missing) {
+        last = at;
+        continue;
+      }
+      missing -= before + candidates[at].weight;
+      first = at + 1;
+    }
+    candidates.resize(missing <= 0 ? first : last);
+  }
+
+  int32_t sample(const std::vector<float> &logits, const SamplingOptions &options, Random &random) {
+    candidates.clear();
+    const float largest = logits[size_t(mostLikelyFirst(logits)[0])];
+    for (size_t i = 0; i < logits.size(); ++i)
+      if (const float exponent = (logits[i] - largest) / options.temperature; exponent >= -30)
+        candidates.push_back({logits[i], double(expOfNegative(exponent)), int32_t(i)});
+    keepTopK(options.topK);
+    keepTopP(double(options.topP));
+    std::erase_if(candidates,
+                  [&](const Candidate &entry) { return entry.weight < double(options.minP); });
+    double left = 0;
+    for (const Candidate &candidate : candidates)
+      left += candidate.weight;
+    left *= random.uniform();
+    for (const Candidate &candidate : candidates)
+      if ((left -= candidate.weight) < 0)
+        return candidate.token;
+    return candidates.back().token;
+  }
+};
+} // namespace
+
+TEST(Sampler, LargeVocabulariesAreSampledByTheDefinition) {
+  const uint64_t seed = 20;
+  Random random(seed);
+  for (int round = 0; round < 120; ++round) {
+    std::vector<float> logits = randomLogits(1 + random.next() % 3000, random.next());
+    if (round % 3 == 0) // many equal ones, zeros of both signs among them
+      for (float &x : logits)
+        x = std::round(x) / (random.next() % 2 ? 1.0f : -1.0f);
+    SamplingOptions options;
+    options.temperature = std::vector<float>{0.05f, 0.7f, 2, 100}[random.next() % 4];
+    options.topK = std::vector<uint32_t>{0, 0, 1, 40, 1000}[random.next() % 5];
+    options.topP = std::vector<float>{1, 1, 0.9f, 0.5f, 0.01f}[random.next() % 5];
+    options.minP = std::vector<float>{0, 0, 0.05f, 0.9f, 1}[random.next() % 5];
+    Sampler sampler;
+    ASSERT_TRUE(sampler.allocate({}, uint32_t(logits.size())).isOk());
+    PlainSampler plain;
+    Random first{uint64_t(round)}, second{uint64_t(round)};
+    for (int draws = 0; draws < 10; ++draws)
+      ASSERT_EQ(sampler.sample(logits.data(), options, {}, first),
+                plain.sample(logits, options, second))
+          << "seed " << seed << ", round " << round;
   }
 }
 
