@@ -7,6 +7,9 @@
 // row's position alone, so a row's result does not depend on the other rows of the call, on threads
 // or on chunking.
 //
+// The inner loops fetch ahead into the second cache, a cache block before its use: each lies
+// elsewhere, and the prefetchers of CPUs stop at its end.
+//
 // Scales of int8 codes are applied once: a key's to the score, a value's to its weight.
 //
 // Positions after the row's own are masked out of the scores and never multiplied into the values:
@@ -36,6 +39,7 @@ constexpr int keyTile = int(KvType::keyTile);
 constexpr int cacheBlock = int(KvType::blockPositions);
 constexpr int tilesPerCacheBlock = cacheBlock / keyTile;
 constexpr int cacheBlocksPerBlock = attentionBlock / cacheBlock;
+constexpr int cacheLineBytes = 64;
 constexpr float minusInfinity = -std::numeric_limits<float>::infinity();
 
 using Combine = std::function<Expr(Expr, Expr)>;
@@ -50,6 +54,16 @@ Expr fold(std::vector<Expr> terms, const Combine &combine) {
 
 Expr larger(Expr a, Expr b) { return Halide::max(std::move(a), std::move(b)); }
 Expr total(Expr a, Expr b) { return std::move(a) + std::move(b); }
+
+/// 0, and the line of what is loaded is fetched ahead (an instruction placeholder, Placeholders.h).
+Expr fetchAhead(const Expr &loaded) {
+  Expr bits = Halide::reinterpret(Halide::UInt(loaded.type().bits()), loaded);
+  return Halide::Internal::Call::make(Halide::Int(32), "tern_placeholder_prefetch", {bits},
+                                      Halide::Internal::Call::PureExtern);
+}
+
+/// `x`, for which `hint` is evaluated.
+Expr beside(const Expr &hint, const Expr &x) { return Halide::select(hint == 0, x, 0.0f); }
 
 class AttentionBuilder {
 public:
@@ -139,6 +153,7 @@ void AttentionBuilder::defineScores() {
   s.d = d.x;
   s.dot = Func("dot");
   Expr key = Halide::cast<float>(keys(lane, d, tile, keyHead(), blockAt(c)));
+  key = beside(fetchAhead(keys(0, d, tile, keyHead(), blockAt(c + 1))), key);
   s.dot(lane, tile, c, g, b, u) = 0.0f;
   s.dot(lane, tile, c, g, b, u) += s.query(d, g, u) * key;
 
@@ -239,8 +254,11 @@ void AttentionBuilder::defineBlockValues() {
   s.position = p.x;
   s.partial = Func("partial");
   s.partial(element, g, c, b, u) = 0.0f;
-  s.partial(element, g, c, b, u) += weights(p % keyTile, p / keyTile, c, g, b, u) *
-                                    Halide::cast<float>(values(element, p, keyHead(), blockAt(c)));
+  Expr value = Halide::cast<float>(values(element, p, keyHead(), blockAt(c)));
+  const int lineElements = cacheLineBytes / cacheElementType(type).bytes();
+  for (int e = 0; e < valueSize; e += lineElements)
+    value = beside(fetchAhead(values(e, p, keyHead(), blockAt(c + 1))), value);
+  s.partial(element, g, c, b, u) += weights(p % keyTile, p / keyTile, c, g, b, u) * value;
 
   RDom blocks = cacheBlocksInUse("valueBlocks");
   s.valueBlock = blocks.x;
