@@ -7,15 +7,19 @@
 // row's position alone, so a row's result does not depend on the other rows of the call, on threads
 // or on chunking.
 //
+// The inner loops fetch ahead into the second cache, a cache block before its use: each lies
+// elsewhere, and the prefetchers of CPUs stop at its end.
+//
 // Scales of int8 codes are applied once: a key's to the score, a value's to its weight.
 //
 // Positions after the row's own are masked out of the scores and never multiplied into the values:
 // what lies there is not initialised.
 //
-// A NaN in a value makes the result NaN whatever its weight, and so does one that came from the
-// row's input, which is then in the value too. A NaN in a key alone may be lost: with the
-// expressions tried for keeping it, Halide no longer trimmed the loops to the blocks in use, which
-// test/lit/CodeGen/attention.mlir now watches.
+// What is no finite number follows the arithmetic of the softmax. A score that is NaN (from a
+// query, a key or its scale) or +inf makes its head's result NaN: its weight is NaN, and so is the
+// sum of weights. A score of -inf has weight 0; where there are no others, the result is 0 / 0,
+// NaN. A value that is NaN or infinite makes its element NaN or infinite (NaN, where infinities of
+// either sign meet or the weight is 0).
 #include "compiler/Kernels/KvCacheAccess.h"
 #include "llvm/ADT/bit.h"
 #include <limits>
@@ -36,6 +40,9 @@ constexpr int keyTile = int(KvType::keyTile);
 constexpr int cacheBlock = int(KvType::blockPositions);
 constexpr int tilesPerCacheBlock = cacheBlock / keyTile;
 constexpr int cacheBlocksPerBlock = attentionBlock / cacheBlock;
+/// Scores are in units of ln 2, so that weights are powers of two.
+constexpr float scoreUnit = std::numbers::log2e_v<float>;
+constexpr int cacheLineBytes = 64;
 constexpr float minusInfinity = -std::numeric_limits<float>::infinity();
 
 using Combine = std::function<Expr(Expr, Expr)>;
@@ -50,6 +57,37 @@ Expr fold(std::vector<Expr> terms, const Combine &combine) {
 
 Expr larger(Expr a, Expr b) { return Halide::max(std::move(a), std::move(b)); }
 Expr total(Expr a, Expr b) { return std::move(a) + std::move(b); }
+
+/// 2^x for x <= 0 to 1.6e-7 of itself: 0 below -127, exactly 1 at 0, NaN of NaN.
+///
+/// The sum with `round` ends in the bits of the nearest integer n; 2^(x - n) is a polynomial. Of
+/// lowest and NaN the maximum is NaN, its second operand; a select in its place would hide from
+/// Halide where the loop over blocks ends.
+Expr exp2OfNegative(const Expr &x) {
+  constexpr float round = 0x1.8p23f, lowest = -127;
+  Expr bounded = Halide::max(Expr(lowest), x);
+  Expr shifted = bounded + round;
+  Expr fraction = bounded - (shifted - round), power = 0x1.5bba14p-10f;
+  for (float coefficient : {0x1.3cea88p-7f, 0x1.c6b752p-5f, 0x1.ebf9bcp-3f, 0x1.62e42ap-1f, 1.0f})
+    power = power * fraction + coefficient;
+  Expr exponent = Halide::reinterpret<int32_t>(shifted) << 23;
+  return power * Halide::reinterpret<float>(exponent + Halide::reinterpret<int32_t>(Expr(1.0f)));
+}
+
+/// A maximum of scores, from which -inf can be subtracted.
+Expr finite(const Expr &maximum) {
+  return Halide::max(maximum, std::numeric_limits<float>::lowest());
+}
+
+/// 0, and the line of what is loaded is fetched ahead (an instruction placeholder, Placeholders.h).
+Expr fetchAhead(const Expr &loaded) {
+  Expr bits = Halide::reinterpret(Halide::UInt(loaded.type().bits()), loaded);
+  return Halide::Internal::Call::make(Halide::Int(32), "tern_placeholder_prefetch", {bits},
+                                      Halide::Internal::Call::PureExtern);
+}
+
+/// `x`, for which `hint` is evaluated.
+Expr beside(const Expr &hint, const Expr &x) { return Halide::select(hint == 0, x, 0.0f); }
 
 class AttentionBuilder {
 public:
@@ -124,14 +162,15 @@ void AttentionBuilder::defineSlope() {
   Expr steps = Halide::cast<float>(
       Halide::select(head < powerOfTwo, 2 * (head + 1), 2 * (head - powerOfTwo) + 1));
   s.slope = Func("slope");
-  s.slope(g, u) = Halide::exp(steps * (-step / 2));
+  s.slope(g, u) = scoreUnit * Halide::exp(steps * (-step / 2));
 }
 
 void AttentionBuilder::defineScores() {
   const FloatValue &query = builder.get<FloatValue>(op.getQuery());
   s.query = Func("query");
   Expr first = (keyHead() * groupHeads + g) * headSize;
-  s.query(dim, g, u) = query.element(first + dim, row()) * op.getScale().convertToFloat();
+  const float unit = op.getSoftCap() ? 1 : scoreUnit;
+  s.query(dim, g, u) = query.element(first + dim, row()) * (unit * op.getScale().convertToFloat());
 
   Halide::ImageParam keys =
       builder.addInput(cache.keys, cacheElementType(type), keyDimensions(type));
@@ -139,6 +178,7 @@ void AttentionBuilder::defineScores() {
   s.d = d.x;
   s.dot = Func("dot");
   Expr key = Halide::cast<float>(keys(lane, d, tile, keyHead(), blockAt(c)));
+  key = beside(fetchAhead(keys(0, d, tile, keyHead(), blockAt(c + 1))), key);
   s.dot(lane, tile, c, g, b, u) = 0.0f;
   s.dot(lane, tile, c, g, b, u) += s.query(d, g, u) * key;
 
@@ -153,7 +193,7 @@ void AttentionBuilder::defineScores() {
   }
   if (op.getSoftCap()) {
     float cap = op.getSoftCap()->convertToFloat();
-    score = cap * tanhThroughExp(score * (1.0f / cap));
+    score = (scoreUnit * cap) * tanhThroughExp(score * (1.0f / cap)) + zeroOrNaN(score);
   }
   if (op.getAlibi()) {
     Expr distance = b * attentionBlock + blocks * cacheBlock + tile * keyTile + lane - position();
@@ -201,13 +241,13 @@ void AttentionBuilder::defineWeights() {
       larger(s.laneMaximum(lane, tile, g, b, u), s.scores(lane, tile, maximumBlocks, g, b, u));
   s.maximum = foldTilesAndLanes(s.laneMaximum, s.tileMaximum, "Maximum", larger);
 
-  // exp of a masked score is exactly 0.
+  // Powers of masked scores are exactly 0, and so are those of scores that are all -inf.
   RDom weightBlocks = cacheBlocksInUse("weightBlocks");
   s.weightBlock = weightBlocks.x;
   s.weights = Func("weights");
   s.weights(lane, tile, c, g, b, u) = Halide::undef<float>();
-  s.weights(lane, tile, weightBlocks, g, b, u) = Halide::exp(
-      Halide::min(s.scores(lane, tile, weightBlocks, g, b, u) - s.maximum(g, b, u), 0.0f));
+  s.weights(lane, tile, weightBlocks, g, b, u) =
+      exp2OfNegative(s.scores(lane, tile, weightBlocks, g, b, u) - finite(s.maximum(g, b, u)));
 
   RDom sumBlocks = cacheBlocksInUse("sumBlocks");
   s.sumBlock = sumBlocks.x;
@@ -239,8 +279,11 @@ void AttentionBuilder::defineBlockValues() {
   s.position = p.x;
   s.partial = Func("partial");
   s.partial(element, g, c, b, u) = 0.0f;
-  s.partial(element, g, c, b, u) += weights(p % keyTile, p / keyTile, c, g, b, u) *
-                                    Halide::cast<float>(values(element, p, keyHead(), blockAt(c)));
+  Expr value = Halide::cast<float>(values(element, p, keyHead(), blockAt(c)));
+  const int lineElements = cacheLineBytes / cacheElementType(type).bytes();
+  for (int e = 0; e < valueSize; e += lineElements)
+    value = beside(fetchAhead(values(e, p, keyHead(), blockAt(c + 1))), value);
+  s.partial(element, g, c, b, u) += weights(p % keyTile, p / keyTile, c, g, b, u) * value;
 
   RDom blocks = cacheBlocksInUse("valueBlocks");
   s.valueBlock = blocks.x;
@@ -258,12 +301,11 @@ void AttentionBuilder::defineState() {
   s.state = Func("state");
   s.state(element, g, u) = Tuple(0.0f, minusInfinity, 0.0f);
   Expr before = s.state(element, g, u)[1], here = s.maximum(g, blocks, u);
-  Expr maximum = larger(before, here);
-  // The first block finds before = -inf, whose factor is exactly 0.
-  Expr keep = Halide::exp(before - maximum), add = Halide::exp(here - maximum);
+  Expr maximum = finite(larger(before, here));
+  Expr keep = exp2OfNegative(before - maximum), add = exp2OfNegative(here - maximum);
   s.state(element, g, u) =
-      Tuple(s.state(element, g, u)[0] * keep + s.blockValues(element, g, blocks, u) * add, maximum,
-            s.state(element, g, u)[2] * keep + s.sum(g, blocks, u) * add);
+      Tuple(s.state(element, g, u)[0] * keep + s.blockValues(element, g, blocks, u) * add,
+            larger(before, here), s.state(element, g, u)[2] * keep + s.sum(g, blocks, u) * add);
 }
 
 llvm::Error AttentionBuilder::defineOutput() {

@@ -79,7 +79,9 @@ bool feedsKvStore(Value value) {
 namespace {
 
 constexpr int infinityBits = 0x7F800000; ///< of f32; those of NaN are above
-constexpr int nanBits16 = 0x7E00;        ///< of f16
+constexpr int maxBits = 0x7FFFFFFF;      ///< of a magnitude
+
+Expr nan16() { return Halide::reinterpret<Halide::float16_t>(Halide::cast<uint16_t>(0x7E00)); }
 
 class KvStoreBuilder {
 public:
@@ -101,6 +103,15 @@ private:
     for (const DimensionBinding &d : dimensions)
       bounds.push_back({0, int(d.extent.constant)});
     builder.addOutput(std::move(func), argument, dimensions, bounds);
+  }
+  /// A number as the cache holds it. Without instructions for it, Halide rounds NaN to an infinite
+  /// f16.
+  Expr rounded(const Expr &x) const {
+    Expr element = Halide::cast(cacheElementType(type), x);
+    if (element.type() != Halide::Float(16))
+      return element;
+    Expr isNaN = (Halide::reinterpret<int32_t>(x) & maxBits) > infinityBits;
+    return Halide::select(isNaN, nan16(), element);
   }
   void storeFloats();
 
@@ -134,7 +145,7 @@ void KvStoreBuilder::storeFloats() {
   Expr at = position(keyRows);
   stages.keys(lane, element, tile, head, block) = Halide::undef(elementType);
   stages.keys(at % keyTile, element, at % blockPositions / keyTile, head, blockOf(keyRows)) =
-      Halide::cast(elementType, key.element(head * stages.headSize + element, keyRows));
+      rounded(key.element(head * stages.headSize + element, keyRows));
   stages.keysRow = keyRows.x;
   addOutput(stages.keys, cache.keys, keyDimensions(type));
 
@@ -142,7 +153,7 @@ void KvStoreBuilder::storeFloats() {
   RDom valueRows(builder.first(), builder.count(), "valueRows");
   stages.values(element, positionInBlock, head, block) = Halide::undef(elementType);
   stages.values(element, position(valueRows) % blockPositions, head, blockOf(valueRows)) =
-      Halide::cast(elementType, value.element(head * stages.valueSize + element, valueRows));
+      rounded(value.element(head * stages.valueSize + element, valueRows));
   stages.valuesRow = valueRows.x;
   addOutput(stages.values, cache.values, valueDimensions(type));
 }
@@ -164,9 +175,7 @@ Func KvStoreBuilder::storeCodes(const CodePlaces &places, CodeStages &codes, Hal
   Expr peak = codes.peak(head, rowVar);
   Expr scaleOfNumbers = Halide::cast<Halide::float16_t>(Halide::reinterpret<float>(peak) / 127.0f);
   codes.scale = Func(places.name + "Scale");
-  codes.scale(head, rowVar) = Halide::select(
-      peak > infinityBits,
-      Halide::reinterpret<Halide::float16_t>(Halide::cast<uint16_t>(nanBits16)), scaleOfNumbers);
+  codes.scale(head, rowVar) = Halide::select(peak > infinityBits, nan16(), scaleOfNumbers);
 
   Func bytes(places.name);
   bytes(byte, head, block) = Halide::undef<int8_t>();

@@ -1,7 +1,7 @@
 // Speed of decode attention and prefill attention, beside a plain read of memory in the same
 // process.
 //
-//   attention_bench [TARGET]
+//   attention_bench [TARGET [QUERY_HEADS_PER_KEY_HEAD]]
 //
 // Decode walks through enough slots that keys and values come from memory; the figure is bytes of
 // keys and values per second of this thread's processor time. Prefill is 64 rows on one slot.
@@ -117,8 +117,11 @@ int main(int argc, char **argv) {
                          {32, 8, 128, 128, element},
                          {32, 4, 64, 64, element},
                          {9, 3, 64, 64, element},
+                         {12, 2, 128, 128, element},
                          {14, 2, 64, 64, element},
+                         {4, 1, 256, 256, element},
                          {16, 16, 64, 64, element}})
-        measure(g, target);
+        if (argc <= 2 || std::stoi(argv[2]) == g.group())
+          measure(g, target);
   }
 }

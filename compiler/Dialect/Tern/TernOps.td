@@ -255,9 +255,10 @@ def Tern_KvStoreOp : Tern_Op<"kv_store", [AllTypesMatch<["cache", "result"]>]> {
   let summary = "write the keys and values of this call's rows into a cache";
   let description = [{
     Row t goes to position positions[t] of slot slots[t]. Shapes: key [T, heads * head_size], value
-    [T, heads * value_size]. Elements are rounded to the cache's type. i8 codes are round(x / scale), where the scale is
-    the f16 nearest to 1 / 127 of the largest magnitude of that position and head; a NaN there makes the scale NaN, a
-    magnitude that f16 cannot hold makes it infinite, and the codes are then 0.
+    [T, heads * value_size]. Elements are rounded to the cache's type, NaN to NaN and what f16 cannot hold to infinity.
+    i8 codes are round(x / scale), where the scale is the f16 nearest to 1 / 127 of the largest magnitude of that
+    position and head; a NaN there makes the scale NaN, a magnitude that f16 cannot hold makes it infinite, and the codes
+    are then 0.
 
     ```mlir
     %c1 = tern.kv_store %c, %k, %v, %positions, %slots : !tern.kv<heads = 2, head_size = 16, value_size = 16,
@@ -288,6 +289,11 @@ def Tern_AttentionOp : Tern_PureOp<"attention"> {
 
     Scores s may be changed before the softmax: `soft_cap` c makes them c * tanh(s / c) (Gemma 2), `alibi` b adds
     slope(h) * (p - positions[t]) (Press et al., 2022), whose slopes fall geometrically to 2^-b over the heads.
+
+    What is no finite number follows the softmax's arithmetic. A score of +inf or NaN (from a query, a key or its scale)
+    makes the head's result NaN; one of -inf has weight 0, and where there are no others, the result is NaN. A value that
+    is NaN or infinite makes its element so (NaN, where infinities of either sign meet or its weight is 0); a scale of i8
+    values that is not finite makes NaN of the whole head.
 
     ```mlir
     %a = tern.attention %q, %c1, %positions, %slots {heads = 4 : i32, scale = 2.5e-1 : f32}

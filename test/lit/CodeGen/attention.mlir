@@ -11,6 +11,18 @@
 // RUN: FileCheck %s --check-prefix=CODES < %t.codes
 // RUN: FileCheck %s --check-prefix=BOUND --implicit-check-not="blocks$x, 0, 32768" < %t.codes
 
+// The next cache block is fetched into the second cache: keys in the loop over a head's elements, the lines of a
+// position's values in that over positions.
+// RUN: ternc %s --emit=asm --target=x86_64-avx2 -o - | FileCheck %s --check-prefix=FETCH
+// RUN: ternc %s --emit=asm --target=aarch64-dotprod -o - | FileCheck %s --check-prefix=FETCH-ARM
+// FETCH: prefetcht1
+// FETCH: vfmadd231ps
+// FETCH: prefetcht1
+// FETCH: prefetcht1
+// FETCH: vfmadd231ps
+// FETCH-NOT: tern_placeholder
+// FETCH-ARM-COUNT-3: prfm pldl2keep
+
 // CHECK-LABEL: kernel plain
 // CHECK: for (state.s1.blocks$x, 0, t{{[0-9]+}} + 1)
 // CHECK: for (scores.s1.scoreBlocks$x, 0, t{{[0-9]+}} + 1)

@@ -300,6 +300,50 @@ TEST_P(AttentionStore, CodesAndScalesAreThoseOfAScalarReference) {
   }
 }
 
+// What is no finite number, or none in f16, with and without instructions for the conversion.
+TEST_P(AttentionStore, FloatsAreRoundedAsTheCpuDoes) {
+  const std::vector<float> numbers = {NAN,    -NAN,    INFINITY, -INFINITY, 65504, 65519,
+                                      65520,  -1e38f,  0,        -0.0f,     6e-8f, 2.9e-8f,
+                                      -1e-6f, 0x1p-14, 1e-40f,   0.1f};
+  for (CacheElement element : {f16, f32}) {
+    const int size = int(numbers.size());
+    Geometry g{1, 1, size, size, element};
+    SCOPED_TRACE(g.kv());
+    TestKernel kernel(plainStoreText(g), GetParam());
+    ASSERT_TRUE(kernel.ready);
+    std::mt19937 random(10);
+    Cache cache(g, 1, 64, random);
+    cache.block(0, 3);
+    std::vector<GuardedBuffer> buffers;
+    for (int i = 0; i < 2; ++i) {
+      buffers.emplace_back(size_t(padded(size)) * 4);
+      memcpy(buffers[size_t(i)].data(), numbers.data(), numbers.size() * 4);
+    }
+    buffers.push_back(std::move(cache.keys));
+    buffers.push_back(std::move(cache.values));
+    buffers.push_back(std::move(cache.table));
+    buffers.emplace_back(4);
+    buffers.emplace_back(4);
+    buffers[5].as<int32_t>()[0] = 3;
+    buffers[6].as<int32_t>()[0] = 0;
+    kernel.blocksPerSlot = cache.blocksPerSlot;
+    kernel.run(buffers, 1);
+    cache.keys = std::move(buffers[2]);
+    cache.values = std::move(buffers[3]);
+    cache.table = std::move(buffers[4]);
+    for (const std::vector<float> &stored : {cache.key(0, 3, 0), cache.value(0, 3, 0)})
+      for (size_t i = 0; i < numbers.size(); ++i) {
+        float expected = element == f16 ? float(_Float16(numbers[i])) : numbers[i];
+        if (std::isnan(expected))
+          EXPECT_TRUE(std::isnan(stored[i])) << stored[i];
+        else
+          EXPECT_EQ(std::signbit(stored[i]), std::signbit(expected)) << numbers[i];
+        if (!std::isnan(expected))
+          EXPECT_EQ(stored[i], expected) << numbers[i];
+      }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Targets, AttentionStore, testing::ValuesIn(runnableTargets()),
                          [](const auto &info) {
                            std::string name = info.param;
