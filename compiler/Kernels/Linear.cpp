@@ -72,10 +72,10 @@ void LinearBuilder::groupDot(const ActValue &x) {
         stages.starts((group * int(weight.cells()) + cell) * int(weight.shape.groups) + inner, row);
   else if (offset() != 0)
     start = -offset() * groupSum(x, group, cell, inner);
-  if (!encoding.hasSuper())
-    start = start + fetchAhead();
-  else if (!stages.codes.defined())
+  if (!stages.codes.defined())
     start = start + fetchGroupAhead();
+  else if (!encoding.hasSuper())
+    start = start + fetchAhead();
   stages.dot = Func("dot");
   switch (stages.form) {
   case DotForm::Dot4:

@@ -125,11 +125,11 @@ Expr LinearBuilder::fetchAhead() const {
 /// are read at two places at once, which the CPU's own prefetching does not follow: Q5_K reads 6
 /// GB/s without and 28 with this. Codes of one piece are read as fast without.
 Expr LinearBuilder::fetchGroupAhead() const {
-  if (!stages.splitCodes && weight.shape.lowBits >= 4)
+  if (!stages.splitCodes && (weight.shape.lowBits >= 4 || !weight.encoding.hasSuper()))
     return 0;
   constexpr int line = 64, ahead = 12 * 1024;
   int bytes = int(weight.layout.outerBytes(weight.encoding));
-  int groups = int(weight.encoding.superSize / weight.encoding.groupSize), share = bytes / groups;
+  int groups = int(weight.encoding.outerSize() / weight.encoding.groupSize), share = bytes / groups;
   Expr zero = 0, number = cell * int(weight.shape.groups) + inner;
   for (int i = 0; i < share; i += line)
     zero = zero + fetch(ahead + number * share + i);
