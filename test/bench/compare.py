@@ -130,7 +130,7 @@ def write_json(options: argparse.Namespace, rows: list[Row]) -> None:
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=["tinyllama-1.1b"])
-    parser.add_argument("--encodings", nargs="+", choices=ENCODINGS, default=["tq2_0", "q4_0", "q4_k_m"])
+    parser.add_argument("--encodings", nargs="+", choices=ENCODINGS, default=["tq2_0", "q4_0", "q4_k_m", "ternary-b3"])
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--latency", type=int, default=100, metavar="STEPS", help="single steps at one position")
