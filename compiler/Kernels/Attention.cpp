@@ -74,6 +74,14 @@ Expr exp2OfNegative(const Expr &x) {
   return power * Halide::reinterpret<float>(exponent + Halide::reinterpret<int32_t>(Expr(1.0f)));
 }
 
+/// tanh, NaN of NaN: 1 - 2 / (e^2x + 1), the power being a quotient of powers of which one is 1.
+Expr softCap(const Expr &x) {
+  Expr exponent = (2 * scoreUnit) * x;
+  Expr power = exp2OfNegative(Halide::min(Expr(0.0f), exponent)) /
+               exp2OfNegative(Halide::min(Expr(0.0f), -exponent));
+  return 1.0f - 2.0f / (power + 1.0f);
+}
+
 /// A maximum of scores, from which -inf can be subtracted.
 Expr finite(const Expr &maximum) {
   return Halide::max(maximum, std::numeric_limits<float>::lowest());
@@ -193,7 +201,7 @@ void AttentionBuilder::defineScores() {
   }
   if (op.getSoftCap()) {
     float cap = op.getSoftCap()->convertToFloat();
-    score = (scoreUnit * cap) * tanhThroughExp(score * (1.0f / cap)) + zeroOrNaN(score);
+    score = (scoreUnit * cap) * softCap(score * (1.0f / cap));
   }
   if (op.getAlibi()) {
     Expr distance = b * attentionBlock + blocks * cacheBlock + tile * keyTile + lane - position();

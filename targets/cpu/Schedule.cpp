@@ -71,6 +71,7 @@ private:
   LoopLevel items(Func out);
   void decodedLinear(LinearStages &s);
   LoopLevel superGroup(LinearStages &s, const LoopLevel &oneSuperGroup);
+  void groupDot(LinearStages &s, const LoopLevel &oneGroup);
   void dot4(LinearStages &s, const LoopLevel &oneGroup);
   void pairSum16(LinearStages &s, const LoopLevel &oneGroup);
   void widened16(LinearStages &s, const LoopLevel &oneGroup);
@@ -150,6 +151,12 @@ void Schedule::linear(LinearStages &s) {
   LoopLevel oneGroup(s.sum, part);
   if (s.superDot.defined())
     oneGroup = superGroup(s, oneGroup);
+  groupDot(s, oneGroup);
+}
+
+void Schedule::groupDot(LinearStages &s, const LoopLevel &oneGroup) {
+  if (!s.dot.defined())
+    return;
   switch (s.form) {
   case DotForm::Float:
     return;
@@ -235,18 +242,7 @@ void Schedule::decodedLinear(LinearStages &s) {
   }
   if (s.superDot.defined())
     oneGroup = superGroup(s, oneGroup);
-  if (!s.dot.defined())
-    return;
-  switch (s.form) {
-  case DotForm::Float:
-    return;
-  case DotForm::Dot4:
-    return dot4(s, oneGroup);
-  case DotForm::PairSum16:
-    return pairSum16(s, oneGroup);
-  case DotForm::Widened16:
-    return widened16(s, oneGroup);
-  }
+  groupDot(s, oneGroup);
 }
 
 // Items of one row: each reads its expert's tiles in memory order. Of larger items several may have

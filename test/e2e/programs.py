@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -97,3 +98,20 @@ def tern_logits(artifact: Path, tokens: list[int], folder: Path, *options: objec
     output = folder / f"{artifact.stem}-logits.npy"
     succeed("tern", "logits", artifact, "--tokens", ",".join(map(str, tokens)), "-o", output, *options)
     return np.load(output)
+
+
+@contextmanager
+def waiting_chat(artifact: Path, *options: object) -> Iterator[int]:
+    """A tern chat that has answered and waits for the next message, by its number."""
+    command = [BIN / "tern", "chat", artifact, "-n", "4", "-t", "0", "--context", "64", *map(str, options)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin and process.stdout
+        process.stdin.write(b"a\n")
+        process.stdin.flush()
+        assert process.stdout.read(1), "no answer"
+        try:
+            yield process.pid
+        finally:
+            process.stdin.close()
+            process.stdout.read()
+            process.wait()

@@ -7,14 +7,12 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from conftest import BuildModel, Compile
 from models import ModelSpec
-from programs import BIN, assert_input_error, run, succeed
+from programs import BIN, assert_input_error, run, succeed, waiting_chat
 
 CPUS = sorted(os.sched_getaffinity(0))
 
@@ -22,23 +20,6 @@ CPUS = sorted(os.sched_getaffinity(0))
 @pytest.fixture(scope="module")
 def artifact(build_model: BuildModel, compile_gguf: Compile) -> Path:
     return compile_gguf(build_model(ModelSpec("pinned")).path)
-
-
-@contextmanager
-def started(artifact: Path, *options: object) -> Iterator[int]:
-    """A tern chat that has answered and waits for the next message, by its number."""
-    command = [BIN / "tern", "chat", artifact, "-n", "4", "-t", "0", "--context", "64", *map(str, options)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin and process.stdout
-        process.stdin.write(b"a\n")
-        process.stdin.flush()
-        assert process.stdout.read(1), "no answer"
-        try:
-            yield process.pid
-        finally:
-            process.stdin.close()
-            process.stdout.read()
-            process.wait()
 
 
 def cpus_of_threads(pid: int) -> dict[int, list[int]]:
@@ -60,7 +41,7 @@ def cpus_of_threads(pid: int) -> dict[int, list[int]]:
 
 
 def test_worker_threads_have_a_cpu_each(artifact: Path) -> None:
-    with started(artifact, "--pin", f"--threads={len(CPUS)}") as pid:
+    with waiting_chat(artifact, "--pin", f"--threads={len(CPUS)}") as pid:
         workers = [cpus for thread, cpus in cpus_of_threads(pid).items() if thread != pid]
     assert len(workers) == len(CPUS) - 1
     assert all(len(cpus) == 1 and cpus[0] in CPUS for cpus in workers), workers
@@ -84,7 +65,7 @@ def test_the_main_thread_is_pinned_while_it_computes(artifact: Path) -> None:
 
 
 def test_without_the_option_threads_run_anywhere(artifact: Path) -> None:
-    with started(artifact, f"--threads={len(CPUS)}") as pid:
+    with waiting_chat(artifact, f"--threads={len(CPUS)}") as pid:
         assert all(cpus == CPUS for cpus in cpus_of_threads(pid).values())
 
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from conftest import BuildModel, Compile
 from models import ModelSpec
-from programs import BIN, assert_usage_error, run, succeed
+from programs import assert_usage_error, run, succeed, waiting_chat
 
 HUGE_PAGE = 2 << 20
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
@@ -22,23 +19,6 @@ HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 def artifact(build_model: BuildModel, compile_gguf: Compile) -> Path:
     """About 10 MB of weights."""
     return compile_gguf(build_model(ModelSpec("wide", hidden=384, feed_forward=1024, vocabulary=3000)).path)
-
-
-@contextmanager
-def running(artifact: Path, mode: str) -> Iterator[int]:
-    """A process that has loaded the model and evaluated something, by its number."""
-    command = [BIN / "tern", "chat", artifact, f"--weights={mode}", "-n", "4", "-t", "0", "--context", "64"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin and process.stdout
-        process.stdin.write(b"a\n")
-        process.stdin.flush()
-        assert process.stdout.read(1), "no answer"
-        try:
-            yield process.pid
-        finally:
-            process.stdin.close()
-            process.stdout.read()
-            process.wait()
 
 
 def mappings(pid: int) -> list[dict[str, int | str]]:
@@ -67,24 +47,24 @@ def test_copied_weights_lie_in_huge_pages(artifact: Path) -> None:
         pytest.skip("this system has no transparent huge pages")
     size = weight_bytes(artifact)
     assert size > 4 * HUGE_PAGE
-    with running(artifact, "copy") as pid:
+    with waiting_chat(artifact, "--weights=copy") as pid:
         entries = mappings(pid)
     huge = 1024 * max(int(entry["AnonHugePages"]) for entry in entries)
     assert huge >= size // HUGE_PAGE * HUGE_PAGE
-    with running(artifact, "map") as pid:
+    with waiting_chat(artifact, "--weights=map") as pid:
         entries = mappings(pid)
     assert 1024 * max(int(entry["AnonHugePages"]) for entry in entries) < size // 2
 
 
 def test_mapped_weights_are_the_pages_of_the_file(artifact: Path) -> None:
     """Nobody writes to them, so the system can share and drop them."""
-    with running(artifact, "map") as pid:
+    with waiting_chat(artifact, "--weights=map") as pid:
         entries = mappings(pid)
     assert resident(entries, artifact) > 0.7 * weight_bytes(artifact)  # rows of the embedding are read as needed
     for entry in entries:
         if entry["name"] == str(artifact):
             assert entry["Anonymous"] == 0
-    with running(artifact, "copy") as pid:
+    with waiting_chat(artifact, "--weights=copy") as pid:
         private = 1024 * sum(int(entry["Anonymous"]) for entry in mappings(pid))
     assert private > weight_bytes(artifact)
 
@@ -94,7 +74,7 @@ def test_huge_pages_are_asked_for_where_a_file_is_used_in_place(mode: str, artif
     """What is looked up here and there while weights are streamed is not to take 2 MB a place."""
     if not HUGE_PAGES.exists():
         pytest.skip("this system has no transparent huge pages")
-    with running(artifact, mode) as pid:
+    with waiting_chat(artifact, f"--weights={mode}") as pid:
         flags = [str(entry["VmFlags"]).split() for entry in mappings(pid) if entry["name"] == str(artifact)]
     assert flags and all(("hg" in flag) is not mode.startswith("stream") for flag in flags)
 

@@ -11,12 +11,6 @@ using llvm::toString;
 
 namespace {
 
-TargetInfo avx2() {
-  Expected<TargetInfo> target = lookupTarget("x86_64-avx2");
-  EXPECT_TRUE(bool(target)) << toString(target.takeError());
-  return *target;
-}
-
 std::string emit(const GeneratedKernel &kernel, EmitKind kind = EmitKind::Object) {
   Expected<std::string> code = emitKernelCode(kernel, avx2(), kind);
   EXPECT_TRUE(bool(code)) << toString(code.takeError());

@@ -11,12 +11,6 @@ using llvm::toString;
 
 namespace {
 
-TargetInfo avx2() {
-  Expected<TargetInfo> target = lookupTarget("x86_64-avx2");
-  EXPECT_TRUE(bool(target)) << toString(target.takeError());
-  return *target;
-}
-
 struct Rows {
   int32_t min, max, block;
 };

@@ -4,6 +4,8 @@
 
 #include "Halide.h"
 #include "compiler/Kernels/KernelGenerator.h"
+#include "targets/TargetInfo.h"
+#include "gtest/gtest.h"
 #include <cstdio>
 #include <fstream>
 #include <iterator>
@@ -26,6 +28,13 @@ inline std::string halideBitcode(Halide::Func function,
 
 inline constexpr const char *trivialTarget =
     "x86-64-linux-avx2-fma-f16c-sse41-no_runtime-no_asserts-no_bounds_query";
+
+/// The target that trivialTarget fits.
+inline TargetInfo avx2() {
+  llvm::Expected<TargetInfo> target = lookupTarget("x86_64-avx2");
+  EXPECT_TRUE(bool(target)) << llvm::toString(target.takeError());
+  return *target;
+}
 
 /// Rows of 8 f32: in [rows][8], out [rows][8] of the task's rows.
 inline ParameterBinding rowsBinding(unsigned argument) {
