@@ -3,7 +3,6 @@
 
 using Halide::Expr;
 using Halide::Func;
-using Halide::RDom;
 using Halide::Var;
 
 namespace tern {
