@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -115,3 +117,21 @@ def waiting_chat(artifact: Path, *options: object) -> Iterator[int]:
             process.stdin.close()
             process.stdout.read()
             process.wait()
+
+
+def mappings(pid: int) -> list[dict[str, int | str]]:
+    """Of /proc/PID/smaps: name, flags, and kB by field."""
+    result: list[dict[str, int | str]] = []
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        if header := re.match(r"[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \d+\s*(.*)$", line):
+            result.append({"name": header[1]})
+        elif field := re.match(r"(\w+):\s+(\d+) kB", line):
+            result[-1][field[1]] = int(field[2])
+        elif flags := re.match(r"VmFlags: (.*)", line):
+            result[-1]["VmFlags"] = flags[1]
+    return result
+
+
+def weight_bytes(artifact: Path) -> int:
+    """By the artifact's own account."""
+    return json.loads(succeed("tern", "inspect", artifact, "--json").text)["weight_bytes"]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import pytest
 from conftest import BuildModel, Compile
 from models import ModelSpec
-from programs import assert_usage_error, run, succeed, waiting_chat
+from programs import assert_usage_error, mappings, run, succeed, waiting_chat, weight_bytes
 
 HUGE_PAGE = 2 << 20
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
@@ -19,23 +18,6 @@ HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 def artifact(build_model: BuildModel, compile_gguf: Compile) -> Path:
     """About 10 MB of weights."""
     return compile_gguf(build_model(ModelSpec("wide", hidden=384, feed_forward=1024, vocabulary=3000)).path)
-
-
-def mappings(pid: int) -> list[dict[str, int | str]]:
-    """Of /proc/PID/smaps: name, flags, and kB by field."""
-    result: list[dict[str, int | str]] = []
-    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
-        if header := re.match(r"[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \d+\s*(.*)$", line):
-            result.append({"name": header[1]})
-        elif field := re.match(r"(\w+):\s+(\d+) kB", line):
-            result[-1][field[1]] = int(field[2])
-        elif flags := re.match(r"VmFlags: (.*)", line):
-            result[-1]["VmFlags"] = flags[1]
-    return result
-
-
-def weight_bytes(artifact: Path) -> int:
-    return json.loads(succeed("tern", "inspect", artifact, "--json").text)["weight_bytes"]
 
 
 def resident(entries: list[dict[str, int | str]], file: Path) -> int:

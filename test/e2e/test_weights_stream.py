@@ -11,8 +11,16 @@ import pytest
 from conftest import BuildModel, Compile
 from gguf import GGMLQuantizationType as Type
 from models import ModelSpec
-from programs import QUESTION, assert_input_error, assert_usage_error, run, succeed
-from test_weights_mode import mappings, running
+from programs import (
+    QUESTION,
+    assert_input_error,
+    assert_usage_error,
+    mappings,
+    run,
+    succeed,
+    waiting_chat,
+    weight_bytes,
+)
 
 TOKENS = ",".join(str(1 + 7 * i % 400) for i in range(150))  # three chunks
 DEEP = ModelSpec("deep", hidden=256, heads=4, head_size=64, layers=9, feed_forward=512, matrix_type=Type.Q8_0)
@@ -37,10 +45,6 @@ def least(artifact: Path, *options: object) -> int:
     found = re.search(r"expected at least (\d+)", result.err)
     assert found, result
     return int(found[1])
-
-
-def weight_bytes(artifact: Path) -> int:
-    return json.loads(succeed("tern", "inspect", artifact, "--json").text)["weight_bytes"]
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +78,8 @@ def test_memory_is_what_was_asked_for(build_model: BuildModel, compile_gguf: Com
     size = whole // 3
     private = {}
     for mode in ("map", f"stream:{size}"):
-        with running(artifact, mode) as process:
-            entries = mappings(process)
+        with waiting_chat(artifact, f"--weights={mode}") as pid:
+            entries = mappings(pid)
         private[mode] = 1024 * sum(int(entry["Anonymous"]) for entry in entries)
         of_file = 1024 * sum(int(entry["Rss"]) for entry in entries if entry["name"] == str(artifact))
         if mode != "map":
