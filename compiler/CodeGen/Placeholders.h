@@ -10,7 +10,7 @@
 //   u8 hide(u8 value)                         the value, of which LLVM then knows nothing: it costs
 //                                             no instruction and keeps it from folding a cheap
 //                                             chain (3 v, 3 (3 v), ...) into dear constants
-//   i32 prefetch(u8 load)                     0; the line of the loaded byte is fetched to the
+//   i32 prefetch(uN load)                     0; the line of the loaded number is fetched to the
 //                                             second level cache, and nothing is loaded
 #ifndef TERN_COMPILER_CODEGEN_PLACEHOLDERS_H
 #define TERN_COMPILER_CODEGEN_PLACEHOLDERS_H

@@ -274,13 +274,14 @@ void ShimBuilder::emitRowsOfTask(Value *rows) {
                                  builder.CreateICmpNE(left, builder.getInt32(variant.block + 1)));
     builder.CreateCondBr(enters, call, smaller);
     builder.SetInsertPoint(call);
-    values.blocks =
-        builder.CreateBinaryIntrinsic(Intrinsic::smin, builder.CreateSDiv(left, size),
-                                      builder.getInt32(variant.maxRows / variant.block));
     if (smallest) {
       values.blocks = builder.getInt32(1);
       values.firstRow = builder.CreateBinaryIntrinsic(Intrinsic::smin, values.firstRow,
                                                       builder.CreateSub(rows, size));
+    } else {
+      values.blocks =
+          builder.CreateBinaryIntrinsic(Intrinsic::smin, builder.CreateSDiv(left, size),
+                                        builder.getInt32(variant.maxRows / variant.block));
     }
     emitVariant(variant, functions[i]);
     builder.CreateStore(builder.CreateAdd(values.firstRow, builder.CreateMul(values.blocks, size)),

@@ -75,7 +75,7 @@ Expr exp2OfNegative(const Expr &x) {
 }
 
 /// tanh, NaN of NaN: 1 - 2 / (e^2x + 1), the power being a quotient of powers of which one is 1.
-Expr softCap(const Expr &x) {
+Expr tanhOrNaN(const Expr &x) {
   Expr exponent = (2 * scoreUnit) * x;
   Expr power = exp2OfNegative(Halide::min(Expr(0.0f), exponent)) /
                exp2OfNegative(Halide::min(Expr(0.0f), -exponent));
@@ -85,13 +85,6 @@ Expr softCap(const Expr &x) {
 /// A maximum of scores, from which -inf can be subtracted.
 Expr finite(const Expr &maximum) {
   return Halide::max(maximum, std::numeric_limits<float>::lowest());
-}
-
-/// 0, and the line of what is loaded is fetched ahead (an instruction placeholder, Placeholders.h).
-Expr fetchAhead(const Expr &loaded) {
-  Expr bits = Halide::reinterpret(Halide::UInt(loaded.type().bits()), loaded);
-  return Halide::Internal::Call::make(Halide::Int(32), "tern_placeholder_prefetch", {bits},
-                                      Halide::Internal::Call::PureExtern);
 }
 
 /// `x`, for which `hint` is evaluated.
@@ -186,7 +179,7 @@ void AttentionBuilder::defineScores() {
   s.d = d.x;
   s.dot = Func("dot");
   Expr key = Halide::cast<float>(keys(lane, d, tile, keyHead(), blockAt(c)));
-  key = beside(fetchAhead(keys(0, d, tile, keyHead(), blockAt(c + 1))), key);
+  key = beside(prefetch(keys(0, d, tile, keyHead(), blockAt(c + 1))), key);
   s.dot(lane, tile, c, g, b, u) = 0.0f;
   s.dot(lane, tile, c, g, b, u) += s.query(d, g, u) * key;
 
@@ -201,7 +194,7 @@ void AttentionBuilder::defineScores() {
   }
   if (op.getSoftCap()) {
     float cap = op.getSoftCap()->convertToFloat();
-    score = (scoreUnit * cap) * softCap(score * (1.0f / cap));
+    score = (scoreUnit * cap) * tanhOrNaN(score * (1.0f / cap));
   }
   if (op.getAlibi()) {
     Expr distance = b * attentionBlock + blocks * cacheBlock + tile * keyTile + lane - position();
@@ -290,7 +283,7 @@ void AttentionBuilder::defineBlockValues() {
   Expr value = Halide::cast<float>(values(element, p, keyHead(), blockAt(c)));
   const int lineElements = cacheLineBytes / cacheElementType(type).bytes();
   for (int e = 0; e < valueSize; e += lineElements)
-    value = beside(fetchAhead(values(e, p, keyHead(), blockAt(c + 1))), value);
+    value = beside(prefetch(values(e, p, keyHead(), blockAt(c + 1))), value);
   s.partial(element, g, c, b, u) += weights(p % keyTile, p / keyTile, c, g, b, u) * value;
 
   RDom blocks = cacheBlocksInUse("valueBlocks");

@@ -158,6 +158,12 @@ std::vector<ParameterBinding> KernelBuilder::bindings() const {
   return result;
 }
 
+Expr prefetch(const Expr &loaded) {
+  Expr bits = Halide::reinterpret(Halide::UInt(loaded.type().bits()), loaded);
+  return Halide::Internal::Call::make(Halide::Int(32), "tern_placeholder_prefetch", {bits},
+                                      Halide::Internal::Call::PureExtern);
+}
+
 //===-- Arguments -----------------------------------------------------------------------------===//
 
 static Halide::Type halideType(CodeKind codes) {

@@ -241,12 +241,11 @@ bool feedsKvStore(mlir::Value value);
 /// e^x, bounded so that Halide's exp needs no library call. Of NaN it is any number.
 Halide::Expr boundedExp(const Halide::Expr &x);
 
-/// tanh without a library call: 1 - 2 / (e^2x + 1) saturates to 1 and -1 by itself. Of NaN it is
-/// any number.
-Halide::Expr tanhThroughExp(const Halide::Expr &x);
-
 /// NaN for NaN and 0 for any number: added to what a function loses NaN in.
 Halide::Expr zeroOrNaN(const Halide::Expr &x);
+
+/// 0, and the line of what is loaded is fetched ahead: an instruction placeholder (Placeholders.h).
+Halide::Expr prefetch(const Halide::Expr &loaded);
 
 /// Folds the lanes of partial(lane, ...) by halves, in a fixed order. The steps are computed for
 /// each `at` of `consumer` (once per row when that is undefined). The result is element 0 of the

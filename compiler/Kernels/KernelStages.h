@@ -42,13 +42,14 @@ struct LinearStages {
   Halide::RDom halfOver; ///< PairSum16: (plane, line); Widened16: (pair, plane, line)
   Halide::Func product;  ///< PairSum16: i16, (half, lane, plane, line, part, ...)
   Halide::RDom productOver; ///< (pair)
-  /// Of many rows: what a step of `chunk` outer groups decodes once for all of them.
+  /// Of many rows: what a step of `chunk` outer groups decodes once for all of them; else
+  /// undefined.
   int chunk = 0;
-  Halide::Func codes;       ///< (i, lane, plane, line, inner, cell, part, group); else undefined
-  Halide::Func innerScales; ///< i32 (lane, inner, cell, part, group), in super-groups
-  Halide::Func
-      minimumPairs;      ///< i16 (half, lane, pair, part, group): what minimumDot multiplies ...
-  Halide::Func sumPairs; ///< i16 (2 * pair + half, row, group): ... with
+  Halide::Func codes;       ///< (i, lane, plane, line, inner, cell, part, group, tile)
+  Halide::Func innerScales; ///< i32 (lane, inner, cell, part, group, tile), in super-groups
+  /// i16 (half, lane, pair, part, group, tile): what minimumDot multiplies with sumPairs.
+  Halide::Func minimumPairs;
+  Halide::Func sumPairs; ///< i16 (2 * pair + half, row, group)
   Halide::Func starts;   ///< i32 (number of the dot product along K, row): where it starts
   int startsOfStep = 0;  ///< dot products of a step
 };

@@ -39,6 +39,12 @@ using Halide::Func;
 using Halide::RDom;
 
 namespace tern {
+namespace {
+
+/// Codes of a group whose sums in dot4Base3, three times 255 * 127 each, surely fit 32 bits.
+constexpr unsigned base3GroupLimit = 16384;
+
+} // namespace
 
 void LinearBuilder::floatSum(const FloatValue &x) {
   stages.form = DotForm::Float;
@@ -107,12 +113,15 @@ void LinearBuilder::groupedSum(const ActValue &x) {
   stages.lines = int(weight.shape.linesPerGroup());
   if (decodesOnce())
     decodeOnce(x);
-  if (scaledOffset)
+  if (scaledOffset) {
     scaledSuperSums(x);
-  else
+  } else {
     groupDot(x);
-  if (encoding.hasSuper())
-    superSums(x);
+    if (encoding.hasSuper())
+      superSums();
+  }
+  if (encoding.hasSuper() && encoding.minimum)
+    minimumSums(x);
 
   RDom g(0, int(weight.outerGroups()), "g");
   Expr dot = encoding.hasSuper() ? stages.superDot(lane, part, tile, row, g)

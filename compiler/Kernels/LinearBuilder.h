@@ -13,9 +13,6 @@ namespace tern {
 /// Activations are clamped to -127..127.
 constexpr int largestActivation = 127;
 
-/// Codes of a group whose sums in dot4Base3, three times 255 * 127 each, surely fit 32 bits.
-constexpr unsigned base3GroupLimit = 16384;
-
 class LinearBuilder {
   using Expr = Halide::Expr;
   using Var = Halide::Var;
@@ -46,7 +43,8 @@ public:
 private:
   void chooseForm(bool hasSums);
   void groupDot(const ActValue &x);
-  void superSums(const ActValue &x);
+  void superSums();
+  void minimumSums(const ActValue &x);
   void scaledSuperSums(const ActValue &x);
   void dot4(const ActValue &x, const Expr &start);
   void dot4InPlace(const ActValue &x, const Expr &start);

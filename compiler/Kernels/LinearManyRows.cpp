@@ -137,9 +137,7 @@ Expr LinearBuilder::fetchGroupAhead() const {
 
 /// 0, and the line at so many bytes from the first code of the outer group is fetched.
 Expr LinearBuilder::fetch(const Expr &distance) const {
-  Expr byte = weight.codes(distance, 0, 0, 0, part, group, weightTile);
-  return Halide::Internal::Call::make(Halide::Int(32), "tern_placeholder_prefetch", {byte},
-                                      Halide::Internal::Call::PureExtern);
+  return prefetch(weight.codes(distance, 0, 0, 0, part, group, weightTile));
 }
 
 } // namespace tern

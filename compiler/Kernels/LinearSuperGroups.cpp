@@ -28,38 +28,36 @@ void LinearBuilder::scaledSuperSums(const ActValue &x) {
   stages.superDotOver = r;
 }
 
-// The integer sums over the groups of a super-group.
-void LinearBuilder::superSums(const ActValue &x) {
+// The integer sums over the groups of a super-group, each times its inner scale.
+void LinearBuilder::superSums() {
+  RDom s(0, int(weight.shape.groups), 0, int(weight.cells()), "s");
+  Expr scale = stages.innerScales.defined()
+                   ? stages.innerScales(lane, s.x, s.y, part, group, tile)
+                   : innerScale(weight, {lane, s.x, s.y, part, group, weightTile});
+  stages.superDot = Func("superDot");
+  stages.superDot(lane, part, tile, row, group) = fetchAhead();
+  stages.superDot(lane, part, tile, row, group) +=
+      scale * stages.dot(lane, part, tile, row, s.x, s.y, group);
+  stages.superDotOver = s;
+}
+
+// The inner minimums of a super-group times the sums of its groups.
+void LinearBuilder::minimumSums(const ActValue &x) {
   int cells = int(weight.cells()), groups = int(weight.shape.groups);
-  RDom s(0, groups, 0, cells, "s");
-  CodePlace at{lane, s.x, s.y, part, group, weightTile};
-  if (!scaledOffset) {
-    stages.superDot = Func("superDot");
-    stages.superDot(lane, part, tile, row, group) = fetchAhead();
-    stages.superDot(lane, part, tile, row, group) +=
-        (stages.innerScales.defined() ? stages.innerScales(lane, s.x, s.y, part, group, tile)
-                                      : innerScale(weight, at)) *
-        stages.dot(lane, part, tile, row, s.x, s.y, group);
-    stages.superDotOver = s;
-  }
+  stages.minimumDot = Func("minimumDot");
+  stages.minimumDot(lane, part, tile, row, group) = 0;
   if (stages.minimumPairs.defined()) {
     RDom p(0, 2, 0, groups * cells / 2, "p");
-    stages.minimumDot = Func("minimumDot");
-    stages.minimumDot(lane, part, tile, row, group) = 0;
     stages.minimumDot(lane, part, tile, row, group) +=
         Halide::cast<int32_t>(stages.minimumPairs(p.x, lane, p.y, part, group, tile)) *
         Halide::cast<int32_t>(stages.sumPairs(p.y * 2 + p.x, row, group));
     stages.minimumDotOver = p;
     return;
   }
-  if (!weight.encoding.minimum)
-    return;
   RDom m(0, groups, 0, cells, "m");
-  CodePlace minimumAt{lane, m.x, m.y, part, group, weightTile};
-  stages.minimumDot = Func("minimumDot");
-  stages.minimumDot(lane, part, tile, row, group) = 0;
   stages.minimumDot(lane, part, tile, row, group) +=
-      innerMinimum(weight, minimumAt) * groupSum(x, group, m.y, m.x);
+      innerMinimum(weight, {lane, m.x, m.y, part, group, weightTile}) *
+      groupSum(x, group, m.y, m.x);
   stages.minimumDotOver = m;
 }
 

@@ -21,14 +21,16 @@ Expr bitsOf(const Expr &x) { return Halide::reinterpret<int32_t>(x); }
 
 Expr boundedExp(const Expr &x) { return Halide::exp(Halide::min(x, maxExponent)); }
 
-Expr tanhThroughExp(const Expr &x) { return 1.0f - 2.0f / (boundedExp(2.0f * x) + 1.0f); }
-
 // As an integer the magnitude of a NaN is above infinity's. Halide takes x != x for false.
 Expr zeroOrNaN(const Expr &x) {
   return Halide::reinterpret<float>((0x7f800000 - (bitsOf(x) & 0x7fffffff)) >> 31);
 }
 
 namespace {
+
+/// tanh without a library call: 1 - 2 / (e^2x + 1) saturates to 1 and -1 by itself. Of NaN it is
+/// any number.
+Expr tanhThroughExp(const Expr &x) { return 1.0f - 2.0f / (boundedExp(2.0f * x) + 1.0f); }
 
 Expr compare(arith::CmpFPredicate predicate, const Expr &a, const Expr &b) {
   using P = arith::CmpFPredicate;

@@ -235,7 +235,7 @@ void Schedule::decodedLinear(LinearStages &s) {
         .unroll(half)
         .unroll(lanes)
         .unroll(pair);
-    s.sumPairs.compute_at(oneChunk)
+    s.sumPairs.compute_at(s.sum, chunk)
         .store_in(Halide::MemoryType::Stack)
         .bound_storage(row, stages.maxRows)
         .vectorize(s.sumPairs.args()[0]);
@@ -267,18 +267,18 @@ LoopLevel Schedule::items(Func out) {
   return LoopLevel(out, laneBlock);
 }
 
-// The groups of a cell are unrolled, so that where their scales lie in a byte is constant. Returns
-// the level at which one group is computed.
+// The groups of a cell are unrolled, so that where their scales lie in a byte is constant; scales
+// that are decoded already need no unrolling. Returns the level at which one group is computed.
 LoopLevel Schedule::superGroup(LinearStages &s, const LoopLevel &oneSuperGroup) {
-  auto sumOverGroups = [&](Func f, const Halide::RDom &over) {
+  auto sumOverGroups = [&](Func f, const Halide::RDom &over, bool unrolled) {
     f.compute_at(oneSuperGroup);
     overLanes(Halide::Stage(f), floatLanes, {}, {row});
     overLanes(f.update(), floatLanes, {}, {row, over.x, over.y});
-    if (!s.innerScales.defined() || f.name() != s.superDot.name())
+    if (unrolled)
       f.update().unroll(over.x);
   };
   if (s.dot.defined()) {
-    sumOverGroups(s.superDot, s.superDotOver);
+    sumOverGroups(s.superDot, s.superDotOver, /*unrolled=*/!s.innerScales.defined());
   } else {
     const Halide::RDom &over = s.superDotOver;
     s.superDot.compute_at(oneSuperGroup);
@@ -295,7 +295,7 @@ LoopLevel Schedule::superGroup(LinearStages &s, const LoopLevel &oneSuperGroup) 
               {row, s.minimumDotOver.y});
     s.minimumDot.update().unroll(s.minimumDotOver.y);
   } else if (s.minimumDot.defined())
-    sumOverGroups(s.minimumDot, s.minimumDotOver);
+    sumOverGroups(s.minimumDot, s.minimumDotOver, /*unrolled=*/true);
   return LoopLevel(s.superDot, s.superDotOver.x);
 }
 
