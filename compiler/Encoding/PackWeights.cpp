@@ -151,10 +151,7 @@ public:
       if (encoding.codes == CodeKind::TernaryB3)
         placeBase3(codes + k, lines);
       else
-        placeLines(codes + k, shape.lowLines, shape.lowPlanes, shape.lowBits, 0, lines);
-      if (shape.highBits)
-        placeLines(codes + k, shape.highLines, shape.highPlanes, shape.highBits, shape.lowBits,
-                   lines + size_t(shape.lowLines) * 4 * tileRows);
+        placeLines(codes + k, lines);
     }
   }
 
@@ -178,16 +175,25 @@ private:
     }
   }
 
-  void placeLines(const uint8_t *codes, unsigned lines, unsigned planes, unsigned bits,
-                  unsigned shift, uint8_t *out) const {
+  void placeLines(const uint8_t *codes, uint8_t *lines) const {
+    size_t lineBytes = size_t(4) * tileRows;
+    for (unsigned n = 0; n < shape.lowLines; ++n)
+      placeLine(codes + size_t(n) * shape.lowPlanes * 4, shape.lowPlanes, shape.lowBits, 0,
+                lines + shape.placeOfLow(n) * lineBytes);
+    for (unsigned n = 0; n < shape.highLines; ++n)
+      placeLine(codes + size_t(n) * shape.highPlanes * 4, shape.highPlanes, shape.highBits,
+                shape.lowBits, lines + shape.placeOfHigh(n) * lineBytes);
+  }
+
+  static void placeLine(const uint8_t *codes, unsigned planes, unsigned bits, unsigned shift,
+                        uint8_t *out) {
     unsigned mask = (1u << bits) - 1;
-    for (unsigned line = 0; line < lines; ++line, out += size_t(4) * tileRows)
-      for (unsigned i = 0; i < 4; ++i) {
-        unsigned byte = 0;
-        for (unsigned plane = 0; plane < planes; ++plane)
-          byte |= (codes[(line * planes + plane) * 4 + i] >> shift & mask) << (plane * bits);
-        out[i] = uint8_t(byte);
-      }
+    for (unsigned i = 0; i < 4; ++i) {
+      unsigned byte = 0;
+      for (unsigned plane = 0; plane < planes; ++plane)
+        byte |= (codes[plane * 4 + i] >> shift & mask) << (plane * bits);
+      out[i] = uint8_t(byte);
+    }
   }
 
   void placeBase3(const uint8_t *codes, uint8_t *out) const {

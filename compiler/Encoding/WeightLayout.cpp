@@ -45,7 +45,7 @@ CellShape CellShape::of(const EncodingDesc &e) {
 
 uint64_t WeightLayout::cellBytes(const EncodingDesc &e) const {
   CellShape shape = CellShape::of(e);
-  return uint64_t(tileRows) * (shape.scaleBytes + 4 * (shape.lowLines + shape.highLines));
+  return uint64_t(tileRows) * (shape.scaleBytes + 4 * shape.lines());
 }
 
 uint64_t WeightLayout::headerBytes(const EncodingDesc &e) const {

@@ -13,7 +13,7 @@
 //           tileRows outer minimums                       (only with `minimum`)
 //           for each cell of `cellElements` elements      (one cell where there is no super-group)
 //             for each inner scale byte b, for each row:  one byte, see scaleFields()
-//             for each low line, then each high line, for each row r, for each i in 0..3: one byte
+//             for each line, for each row r, for each i in 0..3: one byte
 //
 // A *quad* is four elements k, k + 1, k + 2, k + 3 that follow each other; quad q of a cell holds
 // the elements 4 q + i. A code is split into `lowBits` and `highBits` (5 = 4 + 1, 6 = 4 + 2,
@@ -21,6 +21,10 @@
 // part of element i of quad q at bit (q % lowPlanes) * lowBits; byte i of high line q / highPlanes
 // has the high part at bit (q % highPlanes) * highBits. Codes are stored as they are (code, not
 // code - zero), int8 as two's complement.
+//
+// All this lies in the order in which kernels read it, each high line before the low lines that it
+// completes: a CPU fetches ahead what follows in memory. Of Q6_K one thread reads 29 GB/s so, 22
+// with the high lines behind the low ones, and 8 with the inner scales of all cells before them.
 //
 // ternary-b3: byte i of low line q / 5 holds the codes d0..d4 of element i of five quads as
 // ceil((81 d0 + 27 d1 + 9 d2 + 3 d3 + d4) * 256 / 243); quads past the group are 0. Then, with
@@ -48,6 +52,14 @@ struct CellShape {
   static CellShape of(const EncodingDesc &);
   /// Low lines of one group; groups never share one.
   unsigned linesPerGroup() const { return lowLines / groups; }
+  unsigned lines() const { return lowLines + highLines; }
+  /// Low lines that a high line completes.
+  unsigned lowPerHigh() const { return highPlanes / lowPlanes; }
+  /// Where a low or high line lies among the lines of a cell; T is an unsigned or an expression.
+  template <typename T> T placeOfLow(const T &line) const {
+    return highBits ? T(line + line / T(lowPerHigh()) + T(1)) : line;
+  }
+  template <typename T> T placeOfHigh(const T &line) const { return line * T(lowPerHigh() + 1); }
 };
 
 /// Bits of an inner scale or minimum: `low` from byte lowByte at lowShift, and above them `high`

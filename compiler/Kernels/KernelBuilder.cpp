@@ -208,12 +208,12 @@ void KernelBuilder::bindWeight(BlockArgument argument, EncodingAttr encoding) {
   }
   int64_t outerBytes = weight.layout.outerBytes(enc), cellBytes = weight.layout.cellBytes(enc);
   int64_t headerBytes = weight.layout.headerBytes(enc), scaleBytes = enc.outerScaleBytes();
-  weight.codes = addInput(
-      number, codeType,
-      {dimension(4, 1), dimension(lanes, 4), dimension(shape.lowLines + shape.highLines, 4 * lanes),
-       dimension(weight.cells(), cellBytes), dimension(parts, outerBytes),
-       dimension(weight.outerGroups(), outerBytes * parts), dimension(tiles, tileBytes)},
-      headerBytes + lanes * shape.scaleBytes);
+  weight.codes =
+      addInput(number, codeType,
+               {dimension(4, 1), dimension(lanes, 4), dimension(shape.lines(), 4 * lanes),
+                dimension(weight.cells(), cellBytes), dimension(parts, outerBytes),
+                dimension(weight.outerGroups(), outerBytes * parts), dimension(tiles, tileBytes)},
+               headerBytes + lanes * shape.scaleBytes);
   auto outerScales = [&](int64_t offset) {
     Halide::Type type = scaleBytes == 1 ? Halide::UInt(8) : Halide::Float(int(8 * scaleBytes));
     return addInput(number, type,

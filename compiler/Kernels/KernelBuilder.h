@@ -83,8 +83,8 @@ struct WeightValue {
   WeightLayout layout;
   int64_t parts, rows, k;
   CellShape shape;
-  /// Grouped codes: bytes (i, lane, line, cell, part, outer group, tile), low lines before high
-  /// ones; float codes: (lane, part, k, tile).
+  /// Grouped codes: bytes (i, lane, line, cell, part, outer group, tile); float codes: (lane, part,
+  /// k, tile).
   Halide::ImageParam codes;
   /// Outer scales and minimums (lane, part, outer group, tile); undefined for float codes, and
   /// where there are no minimums.

@@ -30,9 +30,11 @@ struct LinearStages {
   bool splitCodes = false; ///< the high bits of a code lie in another byte
   Halide::Func sum;        ///< f32 (lane, part, tile, row)
   Halide::RVar sumOver;
-  Halide::Func superDot;     ///< i32 (lane, part, tile, row, group); undefined without super-groups
+  /// i32 (lane, part, tile, row, group), a tuple with the minimums' sum where there is no
+  /// `minimumDot`; undefined without super-groups.
+  Halide::Func superDot;
   Halide::RDom superDotOver; ///< (inner, cell); without `dot`: (i, plane, line, inner, cell)
-  Halide::Func minimumDot;   ///< as superDot; undefined without inner minimums
+  Halide::Func minimumDot;   ///< i32 (lane, part, tile, row, group), of codes decoded ahead
   Halide::RDom minimumDotOver;
   Halide::Func dot;      ///< i32; undefined for Float and for codes times inner scales
   Halide::RDom dotOver;  ///< Dot4: (i, plane, line); PairSum16: (half, chunk); Widened16: (half)

@@ -78,9 +78,7 @@ void LinearBuilder::groupDot(const ActValue &x) {
         stages.starts((group * int(weight.cells()) + cell) * int(weight.shape.groups) + inner, row);
   else if (offset() != 0)
     start = -offset() * groupSum(x, group, cell, inner);
-  if (!stages.codes.defined())
-    start = start + fetchGroupAhead();
-  else if (!encoding.hasSuper())
+  if (!encoding.hasSuper())
     start = start + fetchAhead();
   stages.dot = Func("dot");
   switch (stages.form) {
@@ -118,20 +116,29 @@ void LinearBuilder::groupedSum(const ActValue &x) {
   } else {
     groupDot(x);
     if (encoding.hasSuper())
-      superSums();
+      superSums(x);
   }
-  if (encoding.hasSuper() && encoding.minimum)
+  if (encoding.hasSuper() && encoding.minimum && !minimumsBesideScales())
     minimumSums(x);
 
   RDom g(0, int(weight.outerGroups()), "g");
-  Expr dot = encoding.hasSuper() ? stages.superDot(lane, part, tile, row, g)
-                                 : stages.dot(lane, part, tile, row, 0, 0, g);
+  Expr dot, minimumDot;
+  if (!encoding.hasSuper()) {
+    dot = stages.dot(lane, part, tile, row, 0, 0, g);
+  } else if (encoding.minimum && minimumsBesideScales()) {
+    dot = stages.superDot(lane, part, tile, row, g)[0];
+    minimumDot = stages.superDot(lane, part, tile, row, g)[1];
+  } else {
+    dot = stages.superDot(lane, part, tile, row, g);
+    if (encoding.minimum)
+      minimumDot = stages.minimumDot(lane, part, tile, row, g);
+  }
   Expr term =
       Halide::cast<float>(dot) * floatScale(weight, weight.scales(lane, part, g, weightTile));
   if (encoding.minimum) {
     Expr minimum = floatScale(weight, weight.minimums(lane, part, g, weightTile));
     if (encoding.hasSuper())
-      term = term - Halide::cast<float>(stages.minimumDot(lane, part, tile, row, g)) * minimum;
+      term = term - Halide::cast<float>(minimumDot) * minimum;
     else
       term = term + Halide::cast<float>(groupSum(x, g, 0, 0)) * minimum;
   }

@@ -43,7 +43,10 @@ public:
 private:
   void chooseForm(bool hasSums);
   void groupDot(const ActValue &x);
-  void superSums();
+  void superSums(const ActValue &x);
+  /// Inner minimums are summed up with the inner scales, so that memory is read in one pass; else,
+  /// where codes and scales are decoded ahead, on their own.
+  bool minimumsBesideScales() const { return weight.encoding.minimum && !stages.codes.defined(); }
   void minimumSums(const ActValue &x);
   void scaledSuperSums(const ActValue &x);
   void dot4(const ActValue &x, const Expr &start);
@@ -97,8 +100,6 @@ private:
   void sumOffsets(const ActValue &x);
   void pairMinimums(const ActValue &x);
   Expr fetchAhead() const;
-  Expr fetchGroupAhead() const;
-  Expr fetch(const Expr &distance) const;
   bool codesAreMultipliers() const {
     return weight.encoding.codes != CodeKind::TernaryB3 && weight.encoding.codeBook().empty() &&
            !weight.shape.highBits;

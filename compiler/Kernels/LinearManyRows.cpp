@@ -115,29 +115,11 @@ Expr LinearBuilder::fetchAhead() const {
   int rows = builder.rowRange().max / 2, uses = rows * stages.chunk;
   int perUse = int(llvm::divideCeil(bytes, line * uses));
   Expr zero = 0, use = (row - builder.firstRow()) * stages.chunk + group % stages.chunk;
-  for (int i = 0; i < perUse; ++i)
-    zero = zero + fetch(bytes + (perUse == 1 ? use * (bytes / uses) : (i * uses + use) * line));
+  for (int i = 0; i < perUse; ++i) {
+    Expr distance = bytes + (perUse == 1 ? use * (bytes / uses) : (i * uses + use) * line);
+    zero = zero + prefetch(weight.codes(distance, 0, 0, 0, part, group, weightTile));
+  }
   return zero;
-}
-
-/// 0, and for each group of a row its share of what lies 12 KiB ahead is fetched. Codes cut in two
-/// are read at two places at once, which the CPU's own prefetching does not follow: Q5_K reads 6
-/// GB/s without and 28 with this. Codes of one piece are read as fast without.
-Expr LinearBuilder::fetchGroupAhead() const {
-  if (!stages.splitCodes && (weight.shape.lowBits >= 4 || !weight.encoding.hasSuper()))
-    return 0;
-  constexpr int line = 64, ahead = 12 * 1024;
-  int bytes = int(weight.layout.outerBytes(weight.encoding));
-  int groups = int(weight.encoding.outerSize() / weight.encoding.groupSize), share = bytes / groups;
-  Expr zero = 0, number = cell * int(weight.shape.groups) + inner;
-  for (int i = 0; i < share; i += line)
-    zero = zero + fetch(ahead + number * share + i);
-  return zero;
-}
-
-/// 0, and the line at so many bytes from the first code of the outer group is fetched.
-Expr LinearBuilder::fetch(const Expr &distance) const {
-  return prefetch(weight.codes(distance, 0, 0, 0, part, group, weightTile));
 }
 
 } // namespace tern

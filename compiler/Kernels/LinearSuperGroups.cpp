@@ -29,16 +29,25 @@ void LinearBuilder::scaledSuperSums(const ActValue &x) {
 }
 
 // The integer sums over the groups of a super-group, each times its inner scale.
-void LinearBuilder::superSums() {
+void LinearBuilder::superSums(const ActValue &x) {
   RDom s(0, int(weight.shape.groups), 0, int(weight.cells()), "s");
   Expr scale = stages.innerScales.defined()
                    ? stages.innerScales(lane, s.x, s.y, part, group, tile)
                    : innerScale(weight, {lane, s.x, s.y, part, group, weightTile});
   stages.superDot = Func("superDot");
-  stages.superDot(lane, part, tile, row, group) = fetchAhead();
-  stages.superDot(lane, part, tile, row, group) +=
-      scale * stages.dot(lane, part, tile, row, s.x, s.y, group);
   stages.superDotOver = s;
+  Expr term = scale * stages.dot(lane, part, tile, row, s.x, s.y, group);
+  if (!minimumsBesideScales()) {
+    stages.superDot(lane, part, tile, row, group) = fetchAhead();
+    stages.superDot(lane, part, tile, row, group) += term;
+    return;
+  }
+  stages.superDot(lane, part, tile, row, group) = Halide::Tuple(0, 0);
+  Halide::FuncRef sums = stages.superDot(lane, part, tile, row, group);
+  Expr minimumTerm = innerMinimum(weight, {lane, s.x, s.y, part, group, weightTile}) *
+                     groupSum(x, group, s.y, s.x);
+  stages.superDot(lane, part, tile, row, group) =
+      Halide::Tuple(sums[0] + term, sums[1] + minimumTerm);
 }
 
 // The inner minimums of a super-group times the sums of its groups.

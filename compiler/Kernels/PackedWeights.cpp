@@ -72,16 +72,17 @@ Expr packedCode(const WeightValue &weight, const CodePlace &at, const Expr &i, c
   auto byte = [&](const Expr &number) -> Expr {
     return weight.codes(i, at.lane, number, at.cell, at.part, at.outer, at.tile);
   };
+  Expr low = byte(shape.placeOfLow(lowLine));
   if (weight.encoding.codes == CodeKind::TernaryB3)
-    return base3Digit(byte(lowLine), plane);
+    return base3Digit(low, plane);
   if (shape.lowBits == 8)
-    return byte(lowLine);
-  Expr code = bitsOf(byte(lowLine), plane * int(shape.lowBits), int(shape.lowBits), 0);
+    return low;
+  Expr code = bitsOf(low, plane * int(shape.lowBits), int(shape.lowBits), 0);
   if (!shape.highBits)
     return code;
   Expr quad = lowLine * int(shape.lowPlanes) + plane;
   int highPlanes = int(shape.highPlanes);
-  Expr high = byte(int(shape.lowLines) + quad / highPlanes);
+  Expr high = byte(shape.placeOfHigh(Expr(quad / highPlanes)));
   return code | bitsOf(high, quad % highPlanes * int(shape.highBits), int(shape.highBits),
                        int(shape.lowBits));
 }

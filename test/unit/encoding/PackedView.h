@@ -49,13 +49,12 @@ public:
   unsigned code(uint64_t part, uint64_t row, uint64_t at) const {
     uint64_t quad = at % cellElements / 4;
     uint8_t *lines = cell(part, row, at) + 32 * innerBytes + 4 * (row % 32) + at % 4;
-    uint8_t lowByte = lines[128 * (quad / lowPlanes)];
+    uint8_t lowByte = lines[128 * lowLine(quad)];
     if (e.codes == CodeKind::TernaryB3)
       return digit(lowByte, quad % 5);
     unsigned value = lowByte >> (quad % lowPlanes * low) & ((1u << low) - 1);
     if (high)
-      value |= (lines[128 * (lowLines + quad / (8 / high))] >> (quad % (8 / high) * high) &
-                ((1u << high) - 1))
+      value |= (lines[128 * highLine(quad)] >> (quad % (8 / high) * high) & ((1u << high) - 1))
                << low;
     return value;
   }
@@ -64,7 +63,7 @@ public:
   void setCode(uint64_t part, uint64_t row, uint64_t at, unsigned value) {
     uint64_t quad = at % cellElements / 4;
     uint8_t *lines = cell(part, row, at) + 32 * innerBytes + 4 * (row % 32) + at % 4;
-    uint8_t &lowByte = lines[128 * (quad / lowPlanes)];
+    uint8_t &lowByte = lines[128 * lowLine(quad)];
     if (e.codes == CodeKind::TernaryB3) {
       unsigned number = 0;
       for (unsigned i = 0; i < 5; ++i)
@@ -74,7 +73,7 @@ public:
     }
     lowByte |= (value & ((1u << low) - 1)) << (quad % lowPlanes * low);
     if (high)
-      lines[128 * (lowLines + quad / (8 / high))] |= value >> low << (quad % (8 / high) * high);
+      lines[128 * highLine(quad)] |= value >> low << (quad % (8 / high) * high);
   }
 
   GroupScale scale(uint64_t part, uint64_t row, uint64_t at) const {
@@ -156,6 +155,15 @@ public:
   }
 
 private:
+  // A high line precedes the low lines of the quads it completes.
+  uint64_t highBefore(uint64_t quad) const { return high ? quad / (8 / high) : 0; }
+  uint64_t lowLine(uint64_t quad) const {
+    return quad / lowPlanes + (high ? highBefore(quad) + 1 : 0);
+  }
+  uint64_t highLine(uint64_t quad) const {
+    uint64_t firstQuad = highBefore(quad) * (8 / high);
+    return highBefore(quad) + firstQuad / lowPlanes;
+  }
   static unsigned digit(uint8_t byte, uint64_t number) {
     for (uint64_t i = 0; i < number; ++i)
       byte = uint8_t(byte * 3);
