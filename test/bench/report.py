@@ -54,6 +54,12 @@ def bandwidth_share(row: Row) -> float:
     return read / statistics.median(row["bandwidth"])
 
 
+def jitter(row: Row, engine: str) -> float:
+    """The 99th of a hundred steps over their median."""
+    values = row["engines"][engine]
+    return statistics.median(values["latency p99"]) / statistics.median(values["latency p50"])
+
+
 def number(value: float) -> str:
     return f"{value:.0f}" if value >= 1000 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
