@@ -1,4 +1,5 @@
-// Embedding rows: single packed weights, decoded.
+// Embedding rows: single packed weights, decoded. Elements are what IEEE arithmetic makes of code
+// and scale: under a scale of NaN all are NaN, under an infinite one infinite or, with code 0, NaN.
 #include "compiler/Kernels/KernelBuilder.h"
 
 using namespace mlir;

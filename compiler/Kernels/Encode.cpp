@@ -1,6 +1,9 @@
 // Quantization of activations to int8 with one scale per group of a row. A group with a NaN has the
-// scale NaN, one with an infinity an infinite scale: neither passes for a number.
+// scale NaN, one with an infinity (and no NaN) an infinite scale; their codes and sums are 0, so
+// that whatever is computed from them is NaN. Subnormal groups have a subnormal scale, or 0 and
+// codes 0.
 #include "compiler/Kernels/KernelBuilder.h"
+#include <limits>
 
 using namespace mlir;
 using Halide::Expr;
@@ -43,7 +46,8 @@ llvm::Error buildEncode(KernelBuilder &builder, EncodeOp op) {
   Expr s = scale((tileVar * tile) / groupSize, row);
   Expr rounded = Halide::round(x.at({lane, tileVar, row}) / s);
   Expr code = Halide::cast<int8_t>(Halide::clamp(rounded, -127.0f, 127.0f));
-  codes(lane, tileVar, row) = Halide::select(s > 0.0f, code, Halide::cast<int8_t>(0));
+  Expr isNumber = s > 0.0f && s < std::numeric_limits<float>::infinity();
+  codes(lane, tileVar, row) = Halide::select(isNumber, code, Halide::cast<int8_t>(0));
   stages.push_back({codes, tile, /*large=*/true});
 
   ActValue value{type, activation, {}, {}, {}};

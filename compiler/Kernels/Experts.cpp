@@ -1,4 +1,9 @@
 // Mixtures of experts: which experts a row takes, which rows an expert takes, and their sum.
+//
+// Whatever the logits are, the experts of a row differ. Probabilities follow the softmax: with a
+// NaN or a +inf among its logits, or with nothing but -inf, all of a row's are NaN; a logit of -inf
+// has probability 0. The sum follows IEEE arithmetic: NaN of a NaN, and of an infinity times a
+// probability of 0.
 #include "compiler/Kernels/ExpertRows.h"
 #include "compiler/Kernels/KernelBuilder.h"
 
@@ -11,8 +16,7 @@ namespace tern {
 
 // An expert's rank is the number of experts before it: more likely ones, and of equally likely ones
 // those with smaller numbers. Logits compare like integers of their bits, so that ranks are a
-// permutation whatever they hold: a NaN stands above or below all numbers, and makes the row's
-// probabilities NaN.
+// permutation whatever they hold: a NaN stands above or below all numbers, and 0 above -0.
 llvm::Error buildRoute(KernelBuilder &builder, RouteOp op) {
   const FloatValue &logits = builder.get<FloatValue>(op.getLogits());
   int experts = int(logits.size()), tile = int(rowPadding);
@@ -51,8 +55,7 @@ llvm::Error buildRoute(KernelBuilder &builder, RouteOp op) {
   largest(row) = byRank(0, 0, row);
   stages.push_back({largest});
   Expr difference = logits.at({lane, tileVar, row}) - largest(row);
-  power(lane, tileVar, row) =
-      Halide::select(element < experts, boundedExp(difference) + zeroOrNaN(difference), 0.0f);
+  power(lane, tileVar, row) = Halide::select(element < experts, exponential(difference), 0.0f);
   stages.push_back({power, tile, /*large=*/true});
   RDom tiles(0, int(logits.tiles()), "totalTiles");
   lanes(lane, row) = 0.0f;

@@ -3,6 +3,11 @@
 // Codes are written by two scatters into the bytes of a head's block: the scales of all rows, then
 // the codes. Both loop over rows under one name, so that what a row needs is computed beside
 // either.
+//
+// Floats are rounded as the CPU does: NaN to NaN, and to infinity what f16 cannot hold. Of codes, a
+// NaN makes the scale of its position and head NaN, a magnitude above f16's largest number times
+// 127 makes it infinite, and one that f16 rounds to 0 makes it 0; the codes are then 0. The other
+// heads and positions are as without it.
 #include "compiler/Kernels/KvCacheAccess.h"
 #include <limits>
 

@@ -1,9 +1,16 @@
 // Elementwise bodies (arith and math on scalars) as Halide expressions.
+//
+// What is no finite number follows IEEE arithmetic, op by op: a NaN in gives a NaN out (also of a
+// minimum or maximum), and what leaves the range of f32 is infinite. The functions that are
+// computed here keep that: e^x is infinite above ln(2^128) and 0 below -87.1, tanh and erf are 1
+// and -1 at the infinities. So x / (1 + e^-x) of -inf is -inf / inf, NaN, and of the lowest number
+// -0.
 #include "compiler/Kernels/KernelBuilder.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "llvm/ADT/TypeSwitch.h"
+#include <numbers>
 
 using namespace mlir;
 using Halide::Expr;
@@ -11,15 +18,26 @@ using Halide::Expr;
 namespace tern {
 namespace {
 
-// e^88 is the largest power of e below the range's end by a whole number; Halide's exp needs the
-// bound.
-constexpr float maxExponent = 88.0f;
-
 Expr bitsOf(const Expr &x) { return Halide::reinterpret<int32_t>(x); }
 
 } // namespace
 
-Expr boundedExp(const Expr &x) { return Halide::exp(Halide::min(x, maxExponent)); }
+// x = n ln 2 + r with the nearest integer n, which the sum with `round` ends in; e^r is a
+// polynomial of r. Its coefficients are twice those of e^r, so that the power of two beside it is
+// 2^(n - 1): a number for every n up to 128. Of a bound and NaN the minimum and maximum are NaN,
+// their second operand.
+Expr exponential(const Expr &x) {
+  constexpr float round = 0x1.8p23f, log2e = std::numbers::log2e_v<float>;
+  constexpr float ln2High = 0x1.62e4p-1f, ln2Low = float(std::numbers::ln2 - double(ln2High));
+  constexpr float lowest = -87.5f, highest = 89.0f; // 0 and infinity
+  Expr bounded = Halide::max(Expr(lowest), Halide::min(Expr(highest), x));
+  Expr shifted = bounded * log2e + round;
+  Expr n = shifted - round;
+  Expr r = bounded - n * ln2High - n * ln2Low, power = 0x1.6d113cp-9f;
+  for (float coefficient : {0x1.120ba2p-6f, 0x1.55551ap-4f, 0x1.5554dcp-2f, 1.0f, 2.0f, 2.0f})
+    power = power * r + coefficient;
+  return power * Halide::reinterpret<float>((bitsOf(shifted) << 23) + bitsOf(Expr(0.5f)));
+}
 
 // As an integer the magnitude of a NaN is above infinity's. Halide takes x != x for false.
 Expr zeroOrNaN(const Expr &x) {
@@ -28,34 +46,61 @@ Expr zeroOrNaN(const Expr &x) {
 
 namespace {
 
-/// tanh without a library call: 1 - 2 / (e^2x + 1) saturates to 1 and -1 by itself. Of NaN it is
-/// any number.
-Expr tanhThroughExp(const Expr &x) { return 1.0f - 2.0f / (boundedExp(2.0f * x) + 1.0f); }
+/// tanh without a library call: 1 - 2 / (e^2x + 1) saturates to 1 and -1 by itself.
+Expr tanhThroughExp(const Expr &x) { return 1.0f - 2.0f / (exponential(2.0f * x) + 1.0f); }
 
+/// Halide's polynomials run out of f32's range, while beyond 5 erf is 1. Bounded as in exponential.
+Expr boundedErf(const Expr &x) {
+  return Halide::erf(Halide::max(Expr(-5.0f), Halide::min(Expr(5.0f), x)));
+}
+
+/// Halide's goes through an integer where the CPU has no instruction: from 2^23 all are integers.
+Expr roundEven(const Expr &x) {
+  return Halide::select(Halide::abs(x) < 0x1p23f, Halide::round(x), x);
+}
+
+Expr isNaN(const Expr &x) { return (bitsOf(x) & 0x7fffffff) > 0x7f800000; }
+
+/// The unordered predicates (U...) hold where an operand is NaN, the ordered ones (O...) do not,
+/// whatever Halide makes of a comparison.
 Expr compare(arith::CmpFPredicate predicate, const Expr &a, const Expr &b) {
   using P = arith::CmpFPredicate;
+  Expr unordered = isNaN(a) || isNaN(b);
   switch (predicate) {
   case P::OEQ:
-  case P::UEQ:
-    return a == b;
+    return a == b && !unordered;
   case P::OGT:
-  case P::UGT:
-    return a > b;
+    return a > b && !unordered;
   case P::OGE:
-  case P::UGE:
-    return a >= b;
+    return a >= b && !unordered;
   case P::OLT:
-  case P::ULT:
-    return a < b;
+    return a < b && !unordered;
   case P::OLE:
-  case P::ULE:
-    return a <= b;
+    return a <= b && !unordered;
   case P::ONE:
+    return a != b && !unordered;
+  case P::ORD:
+    return !unordered;
+  case P::UEQ:
+    return a == b || unordered;
+  case P::UGT:
+    return a > b || unordered;
+  case P::UGE:
+    return a >= b || unordered;
+  case P::ULT:
+    return a < b || unordered;
+  case P::ULE:
+    return a <= b || unordered;
   case P::UNE:
-    return a != b;
-  default:
-    return {};
+    return a != b || unordered;
+  case P::UNO:
+    return unordered;
+  case P::AlwaysFalse:
+    return Halide::cast<bool>(Expr(0));
+  case P::AlwaysTrue:
+    return Halide::cast<bool>(Expr(1));
   }
+  return {};
 }
 
 Expr constant(arith::ConstantOp op) {
@@ -85,16 +130,16 @@ Expr scalarOp(Operation &op, llvm::ArrayRef<Expr> a) {
       .Case([&](arith::CmpFOp op) { return compare(op.getPredicate(), a[0], a[1]); })
       .Case([&](arith::SelectOp) { return Halide::select(a[0], a[1], a[2]); })
       .Case([&](arith::SIToFPOp) { return Halide::cast<float>(a[0]); })
-      .Case([&](math::ExpOp) { return boundedExp(a[0]) + zeroOrNaN(a[0]); })
+      .Case([&](math::ExpOp) { return exponential(a[0]); })
       .Case([&](math::LogOp) { return Halide::log(a[0]); })
-      .Case([&](math::TanhOp) { return tanhThroughExp(a[0]) + zeroOrNaN(a[0]); })
-      .Case([&](math::ErfOp) { return Halide::erf(a[0]); })
+      .Case([&](math::TanhOp) { return tanhThroughExp(a[0]); })
+      .Case([&](math::ErfOp) { return boundedErf(a[0]); })
       .Case([&](math::SqrtOp) { return Halide::sqrt(a[0]); })
       .Case([&](math::RsqrtOp) { return 1.0f / Halide::sqrt(a[0]); })
       .Case([&](math::AbsFOp) { return Halide::abs(a[0]); })
       .Case([&](math::FloorOp) { return Halide::floor(a[0]); })
-      .Case([&](math::CeilOp) { return Halide::ceil(a[0]); })
-      .Case([&](math::RoundEvenOp) { return Halide::round(a[0]); })
+      .Case([&](math::CeilOp) { return -Halide::floor(-a[0]); }) // a call on the oldest CPUs
+      .Case([&](math::RoundEvenOp) { return roundEven(a[0]); })
       .Case([&](math::FmaOp) { return a[0] * a[1] + a[2]; })
       .Default([](Operation *) { return Expr(); });
 }

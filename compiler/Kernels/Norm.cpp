@@ -2,6 +2,12 @@
 //
 // A row, or each run of `group` elements of it, is normalized by itself. The order of additions
 // depends on the length of the run alone, so a row's result is the same in every call.
+//
+// What is no finite number follows the arithmetic of the formula in f32. A NaN makes its whole run
+// NaN. Where a mean square is infinite (an infinite element, or magnitudes from about 1.8e19
+// divided by the root of the run's length), its inverse root is 0: finite elements become 0 (in a
+// layer norm the bias) and infinite ones NaN. A layer norm of which the sum of elements is infinite
+// is NaN throughout. A weight or a bias that is no finite number stays in its element.
 #include "compiler/Kernels/KernelBuilder.h"
 
 using namespace mlir;

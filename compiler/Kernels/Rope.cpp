@@ -4,6 +4,11 @@
 // The angle of position p is the sum of those of p % 256 and p - p % 256, so its cosine and sine
 // are the complex product of two rows of the table: exact enough at any length, and no sin or cos
 // at run time.
+//
+// A NaN or an infinity stays in its pair: NaN makes both elements NaN, an infinity makes each
+// infinite, or NaN where the angle's factor is 0 or both are infinite and cancel. Two numbers near
+// the end of f32's range may turn into an infinity. What lies behind the rotated elements is passed
+// through.
 #include "compiler/Kernels/KernelBuilder.h"
 
 using namespace mlir;
@@ -16,9 +21,10 @@ namespace {
 
 constexpr int lowRows = 256; ///< rows of the table for p % 256
 
-/// One rotary op on heads of `headSize` elements, of which 2 * `frequencies` are rotated.
+/// One rotary op on rows of `size` elements: heads of `headSize`, of which 2 * `frequencies` are
+/// rotated.
 struct Rotation {
-  int headSize, frequencies;
+  int size, headSize, frequencies;
   bool adjacent;
 
   int rotated() const { return 2 * frequencies; }
@@ -40,7 +46,10 @@ struct Rotation {
       return {p.lane, p.tile + Halide::select(tileInHead < tiles, tiles, -tiles), p.row, p.part};
     }
     Expr distance = Halide::select(elementInHead(p) < frequencies, frequencies, -frequencies);
-    return Point::ofElement(p.element() + distance, p.row, p.part);
+    Expr element = p.element() + distance;
+    if (size % int(rowPadding) != 0) // those of the padding lie beyond the row
+      element = Halide::min(element, size - 1);
+    return Point::ofElement(element, p.row, p.part);
   }
 
   Expr frequencyOf(const Expr &element) const {
@@ -58,7 +67,8 @@ llvm::Error buildRope(KernelBuilder &builder, RopeOp op) {
   const FloatValue &table = builder.get<FloatValue>(op.getTable());
   const IntValue &positions = builder.get<IntValue>(op.getPositions());
   int tableRows = int(table.type.getDimSize(0));
-  Rotation rotation{int(op.getHeadSize()), int(table.type.getDimSize(1)), op.getAdjacent()};
+  Rotation rotation{int(x.size()), int(op.getHeadSize()), int(table.type.getDimSize(1)),
+                    op.getAdjacent()};
 
   Var element("element"), row = builder.row;
   Expr position =

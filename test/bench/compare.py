@@ -6,7 +6,9 @@ For each shape and encoding a model with random weights is written once (bench_m
 engine is started afresh: Tern, llama.cpp repacking weights at load, llama.cpp not repacking. Measured are prefill, single
 steps behind a prompt, their latency at one position, the time to load, from a process's start to its first token, and
 the peak resident set. Printed are medians, and the ratio to llama.cpp in its faster setting; the last column is the weight
-bytes that decoding reads per second, as a share of the read bandwidth measured in the same pages in between.
+bytes that decoding reads per second, as a share of the read bandwidth measured in the same pages in between. Beside the
+jitter of both programs stands the machine's own: that of fixed steps as long as Tern's which neither allocate nor wait for
+another thread, computing in registers or reading as many bytes as the model has (jitter.cpp).
 
 `--server URL MODEL` measures a running server with OpenAI's interface, or Ollama's, instead (server.py).
 """
@@ -27,7 +29,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from bench_models import ENCODINGS, Model, prepare
-from engines import LlamaCpp, Task, Tern, Values, build_bandwidth, build_llama_cpp
+from engines import LlamaCpp, Task, Tern, Values, build_llama_cpp, build_tool
 from report import draw, table
 from server import ServerError, measure_server
 from synthetic_gguf import SHAPES
@@ -46,6 +48,8 @@ class Row:
     compile_seconds: float
     engines: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     bandwidth: list[float] = field(default_factory=list)
+    jitter: dict[str, list[float]] = field(default_factory=dict)
+    """Of the machine: the 99th of its own steps over their median, computing and reading, and the times (jitter.cpp)."""
 
     def add(self, engine: str, values: Values) -> None:
         metrics = self.engines.setdefault(engine, {})
@@ -63,17 +67,30 @@ def tasks(options: argparse.Namespace, encoding: str, threads: int) -> list[Task
     return result
 
 
-def measure(options: argparse.Namespace, model: Model, threads: int, engines: list[Engine], bandwidth: Path) -> Row:
+def measure_jitter(row: Row, program: Path, model: Model, mode: str, steps: int) -> None:
+    """The machine's own steps, of the length of Tern's, with as many threads."""
+    length = row.engines["tern"]["latency p50"][-1]
+    command: list[str | Path] = [program, model.artifact, mode, str(row.threads), str(steps), str(length)]
+    report = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    for kind, times in report.items():
+        row.jitter.setdefault(kind, []).append(times["p99"] / times["p50"])
+        for name, milliseconds in times.items():
+            row.jitter.setdefault(f"{kind} {name}", []).append(milliseconds)
+
+
+def measure(options: argparse.Namespace, model: Model, threads: int, engines: list[Engine], tools: Path) -> Row:
     row = Row(model.shape, model.encoding, threads, model.compile_seconds)
     mode = "copy" if options.weights == "copy" else "map"
     for repetition in range(options.repetitions):
         print(f"{model.shape} {model.encoding}, {threads} threads, repetition {repetition + 1}", file=sys.stderr)
-        command: list[str | Path] = [bandwidth, model.artifact, mode, str(threads)]
+        command: list[str | Path] = [tools / "bandwidth", model.artifact, mode, str(threads)]
         row.bandwidth.append(float(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout))
         for task in tasks(options, model.encoding, threads):
             for turn in range(len(engines)):  # none always comes first
                 engine = engines[(turn + repetition) % len(engines)]
                 row.add(engine.name, engine.measure(model, task))
+            if task.latency:
+                measure_jitter(row, tools / "jitter", model, mode, task.latency)
     return row
 
 
@@ -81,14 +98,15 @@ def measure_all(options: argparse.Namespace) -> list[Row]:
     rows = []
     options.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        bandwidth = build_bandwidth(Path(folder))
+        for tool in ("bandwidth", "jitter"):
+            build_tool(tool, Path(folder))
         peer = build_llama_cpp(Path(folder))
         engines = [Tern(options.bin, options.weights), LlamaCpp(peer, repack=True), LlamaCpp(peer, repack=False)]
         for shape in options.shapes:
             for encoding in options.encodings:
                 model = prepare(shape, encoding, options.folder, options.bin)
                 for threads in options.threads:
-                    rows.append(measure(options, model, threads, engines, bandwidth))
+                    rows.append(measure(options, model, threads, engines, Path(folder)))
                     if options.json:  # a long run that is interrupted leaves what it has
                         write_json(options, rows)
     return rows

@@ -151,7 +151,8 @@ def build_llama_cpp(folder: Path) -> Path:
     return program
 
 
-def build_bandwidth(folder: Path) -> Path:
-    source, program = Path(__file__).parent / "bandwidth.cpp", folder / "bandwidth"
+def build_tool(name: str, folder: Path) -> Path:
+    """A program of this folder that measures the machine: bandwidth, jitter."""
+    source, program = Path(__file__).parent / f"{name}.cpp", folder / name
     subprocess.run([compiler(), "-O2", "-mavx2", "-std=c++17", "-pthread", source, "-o", program], check=True)
     return program

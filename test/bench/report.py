@@ -13,6 +13,7 @@ METRICS = (
     "decode 8", "decode 128", "decode 2048", "prefill 8", "prefill 128", "prefill 512", "prefill 2048",
     "latency p50", "latency p99", "latency max", "load", "start to first token", "peak resident",
 )  # fmt: skip
+MACHINE = {"compute": "computing", "read": "reading"}  # of Row.jitter
 Row = dict[str, Any]
 
 
@@ -54,12 +55,35 @@ def bandwidth_share(row: Row) -> float:
     return read / statistics.median(row["bandwidth"])
 
 
+def jitter(row: Row, engine: str) -> float:
+    """The 99th of a hundred steps over their median."""
+    values = row["engines"][engine]
+    return statistics.median(values["latency p99"]) / statistics.median(values["latency p50"])
+
+
 def number(value: float) -> str:
     return f"{value:.0f}" if value >= 1000 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def spread(values: list[float]) -> str:
     return f"{number(statistics.median(values))} ({number(min(values))} to {number(max(values))})"
+
+
+def machine_jitter(row: Row) -> str:
+    """What of the jitter the machine has by itself; empty where it was not measured."""
+    own = row.get("jitter", {})
+    parts = [f"{statistics.median(own[kind]):.2f} {verb}" for kind, verb in MACHINE.items() if kind in own]
+    return f"the machine: {', '.join(parts)}" if parts else ""
+
+
+def jitter_cells(row: Row) -> list[str]:
+    """Of Tern and of the peer's setting with the smallest 99th."""
+    peer, own = better_peer(row, "latency p99"), jitter(row, TERN)
+    cells = [f"{row['shape']} {row['encoding']}", str(row["threads"]), "latency p99 over p50", f"{own:.2f}"]
+    if peer is None:
+        return [*cells, "", "", "", machine_jitter(row)]
+    theirs, setting = jitter(row, peer), "not repacked" if peer == PEERS[1] else "repacked"
+    return [*cells, f"{theirs:.2f}", setting, f"{own / theirs:.2f}", machine_jitter(row)]
 
 
 def table(rows: list[Row]) -> str:
@@ -82,6 +106,8 @@ def table(rows: list[Row]) -> str:
                 f"{bandwidth_share(row):.0%} of {gigabytes:.1f} GB/s" if metric == shortest(row, "decode") else ""
             )
             lines.append("| " + " | ".join(cells) + " |")
+        if "latency p99" in row["engines"][TERN]:
+            lines.append("| " + " | ".join(jitter_cells(row)) + " |")
     return "\n".join(lines)
 
 

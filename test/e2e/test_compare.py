@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from engines import build_tool
 from programs import BIN
 from report import bandwidth_share, better_peer, ratio, table
 from server import ServerError, measure_server
@@ -34,6 +35,9 @@ def test_engines_are_compared_on_the_same_file(tmp_path: Path) -> None:
     assert [row["encoding"] for row in report["rows"]] == ["q4_0", "q2_0"]
     for row in report["rows"]:
         assert len(row["bandwidth"]) == 2
+        for kind in ("compute", "read"):
+            assert len(row["jitter"][kind]) == 2 and min(row["jitter"][kind]) >= 1
+            assert min(row["jitter"][f"{kind} p50"]) > 0 and len(row["jitter"][f"{kind} max"]) == 2
         assert set(row["engines"]) == {"tern", "llama.cpp", "llama.cpp, not repacked"}
         for name, metrics in row["engines"].items():
             brief = {"prefill 8", "decode 8"}
@@ -79,6 +83,32 @@ def test_ratios_are_to_the_better_setting() -> None:
     assert better_peer(row, "decode 128") == "llama.cpp" and ratio(row, "decode 128") == 1.5
     assert better_peer(row, "load") == "llama.cpp, not repacked" and ratio(row, "load") == 0.5
     assert bandwidth_share(row) == pytest.approx(30 * 2e8 / 12e9)
+
+
+def test_jitter_stands_beside_the_machines_own() -> None:
+    row = row_of(
+        {"latency p50": 10, "latency p99": 15, "decode 128": 100, "weight bytes per token": 2e8},
+        {"latency p50": 20, "latency p99": 50},
+        {"latency p50": 20, "latency p99": 40},
+    )
+    cells = "| s e | 1 | latency p99 over p50 | 1.50 | 2.00 | not repacked | 0.75 |"
+    assert table([row]).splitlines()[-1] == f"{cells}  |"
+    row["jitter"] = {"compute": [1.1, 1.3, 1.2], "read": [1.4]}
+    assert table([row]).splitlines()[-1] == f"{cells} the machine: 1.20 computing, 1.40 reading |"
+
+
+def test_the_machines_steps_are_as_long_as_asked(tmp_path: Path) -> None:
+    program, file = build_tool("jitter", tmp_path), tmp_path / "bytes"
+    file.write_bytes(bytes(1 << 22))
+    for mode in ("map", "copy"):
+        command = [program, file, mode, "2", "50", "2"]
+        report = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+        assert report["compute"]["p50"] >= 1.9  # longer when something disturbs it
+        for times in report.values():
+            assert 0 < times["p50"] <= times["p99"] <= times["max"]
+    for wrong in ([file, "map", "0", "50", "2"], [tmp_path / "none", "map", "1", "50", "2"]):
+        failed = subprocess.run([program, *wrong], stderr=subprocess.PIPE, text=True, check=False)
+        assert failed.returncode != 0 and failed.stderr
 
 
 class FakeServer(BaseHTTPRequestHandler):

@@ -75,6 +75,8 @@ def Tern_EmbedOp : Tern_PureOp<"embed"> {
   let summary = "rows of an embedding table";
   let description = [{
     `result[t] = scale * decode(table[tokens[t]])`. Shapes: table [V, H], tokens [T] i32, result [T, H].
+    What is no finite number follows IEEE arithmetic: of a scale that is NaN all elements of its group are NaN, of an
+    infinite one they are infinite or, with code 0, NaN.
 
     ```mlir
     %x = tern.embed %table, %tokens : tensor<512x64xf32, #tern.enc<f16>>, tensor<?xi32> -> tensor<?x64xf32>
@@ -134,6 +136,9 @@ def Tern_RouteOp : Tern_PureOp<"route"> {
     first): their numbers and probabilities, both [T, U]. With `normalize` the probabilities are divided by their sum;
     `scale` multiplies them (Shazeer et al., 2017; Fedus et al., 2022).
 
+    Whatever the logits are, the experts of a row differ; -0 comes after 0. With a NaN or a +inf among its logits, or with
+    nothing but -inf, all probabilities of a row are NaN; a logit of -inf has probability 0.
+
     ```mlir
     %ids, %p = tern.route %logits {normalize} : tensor<?x64xf32> -> tensor<?x8xi32>, tensor<?x8xf32>
     ```
@@ -163,7 +168,7 @@ def Tern_CombineOp : Tern_PureOp<"combine"> {
   let summary = "weighted sum of the experts' results";
   let description = [{
     `result[t] = sum over j ascending of weights[t, j] * x[U * t + j]`. Shapes: x [U * T, H], weights [T, U],
-    result [T, H].
+    result [T, H]. NaN and infinities follow IEEE arithmetic.
 
     ```mlir
     %y = tern.combine %x, %p : tensor<?x2048xf32>, tensor<?x8xf32> -> tensor<?x2048xf32>
@@ -180,6 +185,9 @@ def Tern_RmsNormOp : Tern_PureOp<"rms_norm"> {
   let description = [{
     `x / sqrt(mean(x^2) + epsilon) * weight` (Zhang and Sennrich, 2019). Shapes: x [T, H], weight [H]. With `group`, each
     run of so many elements of a row (a head) is normalized by itself; weight may then be [group], the same for each.
+
+    A NaN makes its whole row (or run) NaN. Where the mean square is infinite in f32 (by an infinity, or by magnitudes
+    from about 1.8e19 divided by the root of the length), finite elements become 0 and infinite ones NaN.
 
     ```mlir
     %y = tern.rms_norm %x, %w {epsilon = 1.0e-5 : f32} : tensor<?x64xf32>, tensor<64xf32> -> tensor<?x64xf32>
@@ -200,6 +208,9 @@ def Tern_LayerNormOp : Tern_PureOp<"layer_norm"> {
     `(x - mean(x)) / sqrt(variance(x) + epsilon) * weight (+ bias)` (Ba et al., 2016), the variance being the mean square of
     what is left after the mean is taken off. Shapes and `group` as in `tern.rms_norm`; bias has the shape of weight.
 
+    A NaN makes its whole row (or run) NaN, and so does an infinity, or a sum of elements that is infinite in f32. Where
+    only the variance is infinite, elements become the bias.
+
     ```mlir
     %y = tern.layer_norm %x, %w bias %b {epsilon = 1.0e-5 : f32}
         : tensor<?x64xf32>, tensor<64xf32>, tensor<64xf32> -> tensor<?x64xf32>
@@ -218,7 +229,8 @@ def Tern_EncodeOp : Tern_PureOp<"encode"> {
   let summary = "quantize activations to int8";
   let description = [{
     Per group of a row: scale = max|x| / 127, code = round-half-even(x / scale), clamped to -127..127; an all-zero
-    group has scale 0 and codes 0. A NaN makes the group's scale NaN and its codes 0, an infinity the scale infinite.
+    group has scale 0 and codes 0. A NaN makes the group's scale NaN, an infinity (and no NaN) makes it infinite;
+    codes and sums are then 0, so that what is computed from the group is NaN.
 
     ```mlir
     %q = tern.encode %x : tensor<?x64xf32> -> tensor<?x64xf32, #tern.act<group = 32, sums = 32>>
@@ -236,6 +248,9 @@ def Tern_RopeOp : Tern_PureOp<"rope"> {
     Rotates the first 2 M elements of each head of x [T, heads * head_size] by the angles of the row's position
     (Su et al., 2021); table is [L, M, 2] as `#tern.rope_table` describes. `adjacent` pairs elements 2 i and 2 i + 1
     (GGUF's `llama`), otherwise i and i + M (GPT-NeoX).
+
+    A NaN makes both elements of its pair NaN; an infinity makes each infinite, or NaN where the angle's factor is 0 or
+    two infinities cancel. Other elements are as without it.
 
     ```mlir
     %r = tern.rope %x, %positions, %table {head_size = 16 : i32, adjacent}
@@ -319,6 +334,11 @@ def Tern_MapOp : Tern_PureOp<"map", [SingleBlockImplicitTerminator<"::tern::Yiel
   let description = [{
     The body (ops of `arith` and `math` on scalars) is applied to each element; operands broadcast against the
     result by trailing dimensions, as in NumPy.
+
+    What is no finite number follows IEEE arithmetic op by op, in f32: NaN in gives NaN out (also of `arith.minimumf` and
+    `arith.maximumf`), `arith.cmpf` holds for NaN as its predicate says, what leaves the range is infinite. `math.exp` is
+    0 below -87.1 (no subnormal results), `math.tanh` and `math.erf` are 1 and -1 at the infinities. A SiLU or GELU of
+    -inf is thus NaN, of the lowest number -0.
 
     ```mlir
     %s = tern.map (%x, %y) : (tensor<?x64xf32>, tensor<?x64xf32>) -> tensor<?x64xf32> {

@@ -195,7 +195,14 @@ std::vector<float> numbersOf(int kind, int size, std::mt19937 &random) {
   if (kind == 9) // codes that lie between two numbers
     for (int d = 0; d < size; ++d)
       numbers[d] = d == 0 ? 127 : float(d % 200) - 99.5f;
-  if (kind >= 10)
+  // Of one magnitude and alternating sign: the largest; a denormal; what makes the largest scale
+  // that f16 has, and the smallest that it has not.
+  const float magnitudes[] = {std::numeric_limits<float>::max(), 1e-41f, 127 * 65504.0f,
+                              127 * 65520.0f};
+  if (kind >= 14)
+    for (int d = 0; d < size; ++d)
+      numbers[d] = d % 2 ? -magnitudes[kind - 14] : magnitudes[kind - 14];
+  else if (kind >= 10)
     numbers[random() % size] = kind == 10   ? NAN
                                : kind == 11 ? -NAN
                                : kind == 12 ? INFINITY
@@ -246,7 +253,7 @@ TEST_P(AttentionStore, CodesAndScalesAreThoseOfAScalarReference) {
     std::mt19937 random(9);
     Cache cache(g, 2, 256, random);
     const int t = 28, first = 50; // beyond a cache block
-    auto kindOf = [](int row, int head) { return (row + 5 * head) % 14; };
+    auto kindOf = [](int row, int head) { return (row + 5 * head) % 18; };
     std::vector<float> keys[t][3], values[t][3];
     int keyStride = padded(g.keyHeads * g.headSize), valueStride = padded(g.keyHeads * g.valueSize);
     std::vector<GuardedBuffer> buffers;

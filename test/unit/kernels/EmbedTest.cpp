@@ -15,7 +15,11 @@ struct EmbedFormat {
   int k;
 };
 
-class Embed : public RowKernels {};
+class Embed : public RowKernels {
+protected:
+  enum class Numbers { Finite, Special };
+  void decodesRows(Numbers numbers) const;
+};
 
 TEST_P(Embed, GathersRows) {
   TestKernel kernel(R"(
@@ -37,8 +41,22 @@ tern.kernel @gather(%x: tensor<?x40xf32> {tern.dim = "T"}, %i: tensor<?xi32> {te
       ASSERT_EQ(buffers[2].as<float>()[row * 64 + i], x[rows[row] * 40 + i]);
 }
 
-// Bytes and scales are random bits of the packed tensor; the reference decodes element by element.
-TEST_P(Embed, DecodesRowsOfEveryEncoding) {
+/// The upper bytes of what is no finite number, of the largest and of the smallest ones, in each of
+/// the stored types (e8m0 has NaN only).
+uint32_t specialBits(unsigned bytes, bool isBfloat, std::mt19937 &random) {
+  const uint32_t halves[] = {0x7C00, 0xFC00, 0x7E01, 0xFE00, 0x7BFF, 0x0001, 0x83FF, 0x8000},
+                 floats[] = {0x7F800000, 0xFF800000, 0x7FC00001, 0xFFC00000,
+                             0x7F7FFFFF, 0x00000001, 0x807FFFFF, 0x80000000},
+                 exponents[] = {0, 1, 127, 0xFE, 0xFF};
+  const unsigned at = unsigned(random() % 8);
+  return bytes == 4   ? floats[at]
+         : bytes == 1 ? exponents[at % 5]
+         : isBfloat   ? floats[at] >> 16
+                      : halves[at];
+}
+
+/// Bytes and scales are random bits of the packed tensor; the reference decodes element by element.
+void Embed::decodesRows(Numbers numbers) const {
   const EmbedFormat formats[] = {
       {"f32", 40},
       {"f16", 64},
@@ -78,17 +96,31 @@ TEST_P(Embed, DecodesRowsOfEveryEncoding) {
     uint8_t *bytes = buffers[0].data();
     for (size_t i = 0; i < buffers[0].size(); ++i)
       bytes[i] = uint8_t(random());
-    // Floats and scales must be finite: clear the top exponent bit.
-    WeightLayout layout;
     PackedView view(desc, f.k, 1, bytes);
-    if (desc.isFloat())
+    WeightLayout layout;
+    if (numbers == Numbers::Special) { // every second float, every scale
+      const bool isBfloat = desc.codes == CodeKind::BF16;
+      const unsigned size = desc.codeBits() / 8;
+      for (size_t at = 0; desc.isFloat() && at < buffers[0].size(); at += 2 * size) {
+        const uint32_t bits = specialBits(size, isBfloat, random);
+        memcpy(bytes + at, &bits, size);
+      }
+      uint32_t bits = 0;
+      if (!desc.isFloat())
+        view.forEachScaleByte(vocabulary, [&](uint8_t &byte, uint64_t number) {
+          if (number == 0)
+            bits = specialBits(view.scaleBytes(), false, random);
+          byte = uint8_t(bits >> (8 * number));
+        });
+    } else if (desc.isFloat()) { // clear the top exponent bit
       for (size_t size = desc.codeBits() / 8, at = size - 1; at < buffers[0].size(); at += size)
         bytes[at] &= 0xBF;
-    else
+    } else {
       view.forEachScaleByte(vocabulary, [&](uint8_t &byte, uint64_t number) {
         if (number + 1 == view.scaleBytes())
           byte &= 0xBF;
       });
+    }
     buffers[1].fill(tokens);
     kernel.run(buffers, int(tokens.size()), 0, 3);
 
@@ -103,12 +135,24 @@ TEST_P(Embed, DecodesRowsOfEveryEncoding) {
              : desc.codes == CodeKind::F16 ? halfToFloat(uint16_t(bits))
                                            : bfloat16ToFloat(uint16_t(bits));
     };
+    size_t special = 0;
     for (size_t row = 0; row < tokens.size(); ++row)
-      for (int k = 0; k < f.k; ++k)
-        ASSERT_EQ(buffers[2].as<float>()[row * padded(f.k, 32) + k], decode(tokens[row], k) * 2.0f)
-            << "token " << tokens[row] << " element " << k << " of " << vocabulary << " rows";
+      for (int k = 0; k < f.k; ++k) {
+        const float want = decode(tokens[row], k) * 2.0f;
+        const float got = buffers[2].as<float>()[row * padded(f.k, 32) + k];
+        special += !std::isfinite(want);
+        ASSERT_TRUE(std::isnan(want) ? std::isnan(got) : got == want)
+            << got << " for " << want << ", token " << tokens[row] << " element " << k << " of "
+            << vocabulary << " rows";
+      }
+    EXPECT_EQ(special > 0, numbers == Numbers::Special);
   }
 }
+
+TEST_P(Embed, DecodesRowsOfEveryEncoding) { decodesRows(Numbers::Finite); }
+
+// Floats and scales that are NaN, infinite, the largest, denormal or -0.
+TEST_P(Embed, SpecialNumbersFollowIeeeArithmetic) { decodesRows(Numbers::Special); }
 
 INSTANTIATE_TEST_SUITE_P(Kernels, Embed, testing::ValuesIn(runnableTargets()),
                          [](const auto &info) { return testName(info.param); });

@@ -1,5 +1,6 @@
 // Activations in 8-bit codes: codes, scales and sums bit for bit, alone and behind a norm.
 #include "test/unit/kernels/RowKernels.h"
+#include <cfloat>
 
 using namespace tern;
 
@@ -92,21 +93,31 @@ TEST_P(Encode, MatchesReferenceBitForBit) {
   }
 }
 
-// A group of nothing but denormals has a scale of zero or a denormal one; codes stay within bounds.
-TEST_P(Encode, Denormals) {
-  TestKernel kernel(encodeKernel({32, 32, 32}), target());
-  if (!kernel.ready)
-    return;
-  for (float value : {1e-45f, 1e-43f, 2e-42f, 1e-38f, INFINITY, -INFINITY, NAN}) {
-    std::vector<GuardedBuffer> buffers = kernel.makeBuffers(1);
-    fillRows(buffers[0], std::vector<float>(32, value), 32);
-    kernel.run(buffers, 1);
-    for (int i = 0; i < 32; ++i)
-      EXPECT_GE(int(buffers[1].as<int8_t>()[i]), -127) << value;
+// Of one magnitude, all positive or of alternating sign: from the smallest denormal, of which the
+// scale is 0, to the largest number.
+TEST_P(Encode, OneMagnitudeOfEverySize) {
+  for (EncodeShape s : {EncodeShape{32, 32, 32}, {96, 0, 32}, {512, 256, 16}}) {
+    SCOPED_TRACE(actType(s));
+    TestKernel kernel(encodeKernel(s), target());
+    ASSERT_TRUE(kernel.ready);
+    for (float magnitude : {1e-45f, 1e-43f, 2e-42f, 1e-38f, 1e-20f, 1.0f, 65504.0f, 1e30f, FLT_MAX})
+      for (bool alternates : {false, true}) {
+        SCOPED_TRACE(magnitude);
+        const int t = 3;
+        std::vector<float> x;
+        for (int i = 0; i < t * s.k; ++i)
+          x.push_back(alternates && i % 2 ? -magnitude : magnitude);
+        x[1] /= 254; // half a code, or nothing
+        std::vector<GuardedBuffer> buffers = kernel.makeBuffers(t);
+        fillRows(buffers[0], x, s.k);
+        kernel.run(buffers, t, 0, 2);
+        checkCodes(buffers, 1, x, s, t);
+      }
   }
 }
 
-// A NaN anywhere shows in the scale, so that a linear layer cannot turn it into a number.
+// A NaN or an infinity anywhere shows in the scale, so that a linear layer cannot turn it into a
+// number; codes and sums are 0.
 TEST_P(Encode, KeepsNaNAndInfinity) {
   TestKernel kernel(encodeKernel({64, 32, 32}), target());
   if (!kernel.ready)
@@ -123,6 +134,9 @@ TEST_P(Encode, KeepsNaNAndInfinity) {
         EXPECT_TRUE(std::isnan(scales[0])) << at;
       else
         EXPECT_TRUE(std::isinf(scales[0]) && scales[0] > 0) << at;
+      for (int i = 0; i < 32; ++i)
+        EXPECT_EQ(int(buffers[1].as<int8_t>()[i]), 0) << bad << " at " << at << ", code " << i;
+      EXPECT_EQ(buffers[3].as<int32_t>()[0], 0);
       const Quantized want = quantize(x.data() + 32, 32, 32, 32);
       EXPECT_EQ(scales[1], want.scales[0]) << "the other group";
       for (int i = 0; i < 32; ++i)

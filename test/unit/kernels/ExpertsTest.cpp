@@ -6,6 +6,8 @@
 #include "gtest/gtest.h"
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <limits>
 #include <numeric>
 #include <random>
 
@@ -101,6 +103,64 @@ TEST_P(Experts, RouteIsSafeForAnyLogits) {
         seen[size_t(expert)] = true;
         if (std::isnan(bad)) {
           EXPECT_TRUE(std::isnan(buffers[2].as<float>()[j])) << j;
+        }
+      }
+    }
+}
+
+// Against the softmax in double: NaN of NaN, of +inf and of nothing but -inf, 0 of -inf.
+TEST_P(Experts, RouteFollowsTheSoftmaxAtTheExtremes) {
+  constexpr int count = 40;
+  const float largest = std::numeric_limits<float>::max();
+  for (bool normalize : {true, false})
+    for (int used : {1, 3, 40}) {
+      TestKernel kernel(routeText(count, used, normalize), GetParam());
+      ASSERT_TRUE(kernel.ready);
+      const std::vector<std::vector<float>> rows = {
+          std::vector<float>(count, largest),
+          std::vector<float>(count, -largest),
+          std::vector<float>(count, -INFINITY),
+          std::vector<float>(count, 1e-42f),
+          {largest, -largest, largest, 0},
+          {-INFINITY, 1, -INFINITY, 2},
+          {INFINITY, 1, 2},
+          {1, NAN, 2},
+          {1, 2, -NAN},
+          {-1e-45f, 1e-45f, -100, 87.5f},
+      };
+      std::vector<float> logits;
+      for (std::vector<float> row : rows) {
+        row.resize(count, row.size() == count ? 0 : -1);
+        logits.insert(logits.end(), row.begin(), row.end());
+      }
+      const int t = int(rows.size());
+      std::vector<GuardedBuffer> buffers = kernel.makeBuffers(t);
+      fillRows(buffers[0], logits, count);
+      kernel.run(buffers, t, 0, 3);
+      const int stride = (used + 31) / 32 * 32;
+      for (int row = 0; row < t; ++row) {
+        const float *l = logits.data() + row * count;
+        const int32_t *ids = buffers[1].as<int32_t>() + row * stride;
+        const float *shares = buffers[2].as<float>() + row * stride;
+        double peak = -INFINITY, all = 0, chosen = 0;
+        for (int i = 0; i < count; ++i)
+          peak = std::isnan(l[i]) || std::isnan(peak) ? NAN : std::max(peak, double(l[i]));
+        for (int i = 0; i < count; ++i)
+          all += std::exp(l[i] - peak);
+        for (int j = 0; j < used; ++j)
+          chosen += std::exp(l[ids[j]] - peak);
+        if (std::isnan(all)) // also where the NaN was not chosen
+          chosen = NAN;
+        std::vector<bool> seen(count);
+        for (int j = 0; j < used; ++j) {
+          SCOPED_TRACE("row " + std::to_string(row) + ", rank " + std::to_string(j));
+          ASSERT_TRUE(ids[j] >= 0 && ids[j] < count && !seen[size_t(ids[j])]) << ids[j];
+          seen[size_t(ids[j])] = true;
+          const double want = 2.5 * std::exp(l[ids[j]] - peak) / (normalize ? chosen : all);
+          if (std::isnan(want))
+            ASSERT_TRUE(std::isnan(shares[j])) << shares[j];
+          else
+            ASSERT_NEAR(shares[j], want, 2e-6 * want + 1e-37);
         }
       }
     }
@@ -324,6 +384,39 @@ tern.kernel @combine(%x: tensor<?x40xf32> {tern.dim = "3T"}, %p: tensor<?x3xf32>
         EXPECT_EQ(buffers[2].as<float>()[row * 64 + n], want) << row << ' ' << n;
       }
   }
+}
+
+TEST_P(Experts, CombineFollowsIeeeArithmetic) {
+  TestKernel kernel(R"(
+tern.kernel @combine(%x: tensor<?x40xf32> {tern.dim = "2T"}, %p: tensor<?x2xf32> {tern.dim = "T"}) -> tensor<?x40xf32> {
+  %y = tern.combine %x, %p : tensor<?x40xf32>, tensor<?x2xf32> -> tensor<?x40xf32>
+  tern.yield %y : tensor<?x40xf32>
+})",
+                    GetParam());
+  ASSERT_TRUE(kernel.ready);
+  const float largest = std::numeric_limits<float>::max();
+  const float numbers[] = {0, -0.0f, 1e-45f, 1, -1, largest, -largest, INFINITY, -INFINITY, NAN};
+  const int count = int(std::size(numbers)), t = count * count; // every pair of weights
+  std::vector<float> x(size_t(t) * 2 * 40), p;
+  for (int row = 0; row < t; ++row) {
+    p.insert(p.end(), {numbers[row / count], numbers[row % count]});
+    for (int n = 0; n < 40; ++n) {
+      x[size_t(2 * row * 40 + n)] = numbers[n % count];
+      x[size_t((2 * row + 1) * 40 + n)] = numbers[n / 4];
+    }
+  }
+  std::vector<GuardedBuffer> buffers = kernel.makeBuffers(t);
+  fillRows(buffers[0], x, 40);
+  fillRows(buffers[1], p, 2);
+  kernel.run(buffers, t, 0, 7);
+  for (int row = 0; row < t; ++row)
+    for (int n = 0; n < 40; ++n) {
+      const float a = p[size_t(2 * row)] * x[size_t(2 * row * 40 + n)];
+      const float b = p[size_t(2 * row + 1)] * x[size_t((2 * row + 1) * 40 + n)];
+      const float want = a + b, got = buffers[2].as<float>()[row * 64 + n];
+      EXPECT_TRUE(std::isnan(want) ? std::isnan(got) : got == want)
+          << got << " for " << a << " + " << b;
+    }
 }
 
 INSTANTIATE_TEST_SUITE_P(Kernels, Experts, testing::ValuesIn(runnableTargets()),

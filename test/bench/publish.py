@@ -1,0 +1,174 @@
+"""The tables of README.md and docs/status.md that show what compare.py measured: docs/benchmark/NAME.json, by section.
+
+    python test/bench/publish.py            print each section as it should be
+    python test/bench/publish.py --write    rewrite the sections in their pages
+    python test/bench/publish.py --check    fail where a page differs
+
+A section lies between `<!-- figures: KIND NAME -->` and `<!-- end of figures -->`. Kinds: `summary`, the speeds with the
+largest number of threads and the start; `speeds`, all of them with their spread; `steps`, latency, start and memory. A new
+file of figures needs its sections (one line each, then --write); a file that docs/status.md does not show is an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import statistics
+import sys
+from pathlib import Path
+
+from report import TERN, Row, bandwidth_share, better_peer, jitter, number, ratio, scaled, shortest, spread
+
+ROOT = Path(__file__).parents[2]
+PAGES = ("README.md", "docs/status.md")
+FIGURES = Path("docs/benchmark")
+SECTION = re.compile(r"(<!-- figures: (\w+) ([\w.-]+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
+LABELS = {"ternary-b3": "ternary-b3, 1.7 bits a weight"}
+
+
+class PublishError(Exception):
+    """A page or a file of figures that cannot be shown."""
+
+
+def lines_of(header: list[str], rows: list[list[str]]) -> str:
+    table = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return "\n".join([*table, *("| " + " | ".join(cells) + " |" for cells in rows)])
+
+
+def speeds_of(row: Row) -> list[str]:
+    """Decoding, then prefill, each by the length of its prompt."""
+    measured = [metric for metric in row["engines"][TERN] if metric.startswith(("decode ", "prefill "))]
+    return sorted(measured, key=lambda metric: (metric.split()[0], int(metric.split()[1])))
+
+
+def median(row: Row, engine: str, metric: str) -> float:
+    return statistics.median(scaled(metric, row["engines"][engine][metric]))
+
+
+def both(row: Row, metric: str) -> str:
+    """Tern's median and the better peer's."""
+    peer = better_peer(row, metric)
+    values = [median(row, TERN, metric)] + ([median(row, peer, metric)] if peer else [])
+    return " / ".join(number(value) for value in values)
+
+
+def named(row: Row, metric: str) -> str:
+    kind, length = metric.split()
+    if kind == "prefill":
+        return f"read a prompt of {int(length):,}"
+    return "generate" if metric == shortest(row, "decode") else f"generate behind {int(length):,} tokens"
+
+
+def interval(values: list[float]) -> str:
+    low, high = f"{min(values):.0f}", f"{max(values):.0f}"
+    return low if low == high else f"{low} to {high}"
+
+
+def summary(rows: list[Row]) -> str:
+    """With the most threads: speeds, and the span of the starts."""
+    most = [row for row in rows if row["threads"] == max(row["threads"] for row in rows)]
+    cells = []
+    for row in most:
+        for metric in speeds_of(row):
+            peer = better_peer(row, metric)
+            label = LABELS.get(row["encoding"], row["encoding"].upper())
+            other = [f"{median(row, peer, metric):.0f}", f"{ratio(row, metric):.2f}"] if peer else ["", ""]
+            cells.append([f"{label}: {named(row, metric)}", f"{median(row, TERN, metric):.0f}", *other])
+    start = "start to first token"
+    starts = interval([median(row, TERN, start) for row in most])
+    text = f"From a process's start to its first token: {starts} ms"
+    peers = [median(row, peer, start) for row in most if (peer := better_peer(row, start))]
+    text += f", llama.cpp at its leanest {interval(peers)} ms." if peers else "."
+    return lines_of(["tokens/s", "tern", "llama.cpp", "ratio"], cells) + "\n\n" + text
+
+
+def speeds(rows: list[Row]) -> str:
+    cells = []
+    for row in rows:
+        for metric in speeds_of(row):
+            peer = better_peer(row, metric)
+            other = [spread(row["engines"][peer][metric]), f"{ratio(row, metric):.2f}"] if peer else ["", ""]
+            share = ""
+            if metric == shortest(row, "decode"):
+                share = f"{bandwidth_share(row):.0%} of {statistics.median(row['bandwidth']) / 1e9:.1f} GB/s"
+            own = spread(row["engines"][TERN][metric])
+            cells.append([row["encoding"], str(row["threads"]), metric, own, *other, share])
+    return lines_of(["type", "threads", "prompt", "tern", "llama.cpp", "ratio", "of read bandwidth"], cells)
+
+
+def steps(rows: list[Row]) -> str:
+    """The columns of what the machine does by itself are there when it was measured."""
+    header = ["type", "threads", "a step, median, ms: tern / llama.cpp", "99th of 100, ms", "99th over median"]
+    with_machine = any(row.get("jitter") for row in rows)
+    if with_machine:
+        header.append("of the machine: computing, reading")
+    header += ["start to first token, ms", "peak memory, MB"]
+    cells = []
+    for row in rows:
+        quotients = [jitter(row, engine) for engine in (TERN, better_peer(row, "latency p99")) if engine]
+        line = [row["encoding"], str(row["threads"]), both(row, "latency p50"), both(row, "latency p99")]
+        line.append(" / ".join(f"{quotient:.2f}" for quotient in quotients))
+        if with_machine:
+            own = row.get("jitter", {})
+            line.append(", ".join(f"{statistics.median(own[kind]):.2f}" for kind in ("compute", "read") if kind in own))
+        cells.append([*line, both(row, "start to first token"), both(row, "peak resident")])
+    return lines_of(header, cells)
+
+
+KINDS = {"summary": summary, "speeds": speeds, "steps": steps}
+
+
+def section(root: Path, kind: str, name: str) -> str:
+    if kind not in KINDS:
+        raise PublishError(f"no kind of section is called '{kind}': expected one of {', '.join(KINDS)}")
+    path = root / FIGURES / f"{name}.json"
+    if not path.exists():
+        raise PublishError(f"{FIGURES / path.name} does not exist, of which a section shows '{kind}'")
+    return KINDS[kind](json.loads(path.read_text())["rows"])
+
+
+def filled(root: Path, page: str) -> tuple[str, set[str]]:
+    """A page with its sections as they should be, and the names of the files they show."""
+    text = (root / page).read_text()
+    shown = {name for _, _, name, _ in SECTION.findall(text)}
+    if text.count("<!-- figures: ") != len(SECTION.findall(text)):
+        raise PublishError(f"{page}: a section of figures has no end, or no kind and name")
+    return SECTION.sub(lambda match: match[1] + section(root, match[2], match[3]) + "\n" + match[4], text), shown
+
+
+def publish(root: Path, write: bool) -> list[str]:
+    """The pages that differ from what they should hold; rewritten, if asked for."""
+    pages = {page: filled(root, page) for page in PAGES}
+    for path in sorted((root / FIGURES).glob("*.json")):
+        if path.stem not in pages["docs/status.md"][1]:
+            raise PublishError(
+                f"docs/status.md shows nothing of {FIGURES / path.name}: give it a section, such as\n"
+                f"<!-- figures: speeds {path.stem} -->\n<!-- end of figures -->"
+            )
+    changed = [page for page, (text, _) in pages.items() if text != (root / page).read_text()]
+    for page in changed if write else []:
+        (root / page).write_text(pages[page][0])
+    return changed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--write", action="store_true", help="rewrite the sections in place")
+    action.add_argument("--check", action="store_true", help="fail where a page differs")
+    options = parser.parse_args()
+    try:
+        changed = publish(ROOT, options.write)
+        if not options.write and not options.check:
+            for page in PAGES:
+                for match in SECTION.finditer(filled(ROOT, page)[0]):
+                    print(f"{page}\n\n{match[0]}\n")
+    except PublishError as error:
+        sys.exit(f"publish.py: {error}")
+    if options.check and changed:
+        sys.exit(f"publish.py: not what docs/benchmark says: {', '.join(changed)}; run it with --write")
+
+
+if __name__ == "__main__":
+    main()
