@@ -80,9 +80,14 @@ void WaitWord::store(uint32_t value) {
   wake();
 }
 
-void WaitWord::countDown() {
-  if (word.fetch_sub(1, std::memory_order_seq_cst) == 1)
+void WaitWord::countDown(uint32_t count) {
+  if (word.fetch_sub(count, std::memory_order_seq_cst) == count)
     wake();
+}
+
+static uint32_t piecesIn(int32_t tasks) {
+  return uint32_t(tasks) < ThreadPool::piecesPerRange ? uint32_t(tasks)
+                                                      : ThreadPool::piecesPerRange;
 }
 
 /// Gives every worker its CPU.
@@ -137,42 +142,53 @@ Status ThreadPool::start(const Allocator &allocator, uint32_t workers, bool pin)
 }
 
 void ThreadPool::stop() {
-  rangeFunction = nullptr;
+  stopping.store(true, std::memory_order_relaxed);
   for (uint32_t i = 0; i < startedThreads; ++i)
-    others[i].sequence.store(others[i].sequence.load() + 1);
+    others[i].loop.store(others[i].loop.load() + 1);
   for (uint32_t i = 0; i < startedThreads; ++i)
     pthread_join(others[i].thread, nullptr);
   startedThreads = 0;
 }
 
-/// Runs the worker's range number `sequence`, unless somebody else has taken it. The loop's record
-/// is stable for whoever has taken a range of it: the caller waits for all of them.
-bool ThreadPool::claimAndRun(Worker &worker, uint32_t sequence, uint32_t runner) {
-  uint32_t before = sequence - 1;
-  if (!worker.claimed.compare_exchange_strong(before, sequence, std::memory_order_acq_rel))
-    return true;
-  if (!rangeFunction)
-    return false;
-  rangeFunction(rangeContext, runner, begin(taskCount, worker.number, workerCount),
-                begin(taskCount, worker.number + 1, workerCount));
-  pending.countDown();
-  return true;
+/// Takes and runs pieces of the range of `owner` while there are any; returns how many. The loop's
+/// record is stable for whoever has taken a piece of it: the caller waits for all of them.
+uint32_t ThreadPool::runPieces(uint32_t loop, uint32_t owner, uint32_t runner) {
+  std::atomic<uint64_t> &left = piecesOf(owner).left;
+  uint32_t taken = 0;
+  for (uint64_t seen = left.load(std::memory_order_acquire);
+       seen >> 32 == loop && uint32_t(seen) != 0;) {
+    if (!left.compare_exchange_weak(seen, seen - 1, std::memory_order_acq_rel))
+      continue;
+    const int32_t first = begin(taskCount, owner, workerCount);
+    const int32_t tasks = begin(taskCount, owner + 1, workerCount) - first;
+    const uint32_t pieces = piecesIn(tasks), piece = pieces - uint32_t(seen);
+    rangeFunction(rangeContext, runner, first + begin(tasks, piece, pieces),
+                  first + begin(tasks, piece + 1, pieces));
+    ++taken;
+    --seen;
+  }
+  return taken;
+}
+
+/// The runner's own pieces, then what is left of the others'.
+void ThreadPool::runLoop(uint32_t loop, uint32_t runner) {
+  uint32_t taken = 0;
+  for (uint32_t i = 0; i < workerCount; ++i)
+    taken += runPieces(loop, (runner + i) % workerCount, runner);
+  if (taken)
+    pending.countDown(taken);
 }
 
 void *ThreadPool::threadMain(void *argument) {
   Worker &worker = *static_cast<Worker *>(argument);
   if (worker.pool->pinned)
     worker.pinError = pinThread(worker.cpu);
-  worker.pool->pending.countDown();
-  uint32_t seen = 0;
-  do
-    seen = worker.sequence.waitWhile(seen, spinNanoseconds);
-  while (worker.pool->claimAndRun(worker, seen, worker.number));
+  worker.pool->pending.countDown(1);
+  uint32_t loop = 0;
+  while (loop = worker.loop.waitWhile(loop, spinNanoseconds),
+         !worker.pool->stopping.load(std::memory_order_relaxed))
+    worker.pool->runLoop(loop, worker.number);
   return nullptr;
-}
-
-bool ThreadPool::hasRange(int32_t tasks, uint32_t worker) const {
-  return begin(tasks, worker, workerCount) < begin(tasks, worker + 1, workerCount);
 }
 
 void ThreadPool::run(int32_t tasks, Range range, void *context) {
@@ -185,15 +201,21 @@ void ThreadPool::run(int32_t tasks, Range range, void *context) {
   rangeFunction = range;
   rangeContext = context;
   taskCount = tasks;
-  const uint32_t participants = uint32_t(tasks) < workerCount ? uint32_t(tasks) : workerCount;
-  pending.store(participants - 1);
-  for (uint32_t i = 0; i + 1 < workerCount; ++i)
-    if (hasRange(tasks, i + 1))
-      others[i].sequence.store(others[i].sequence.load() + 1);
-  range(context, 0, 0, begin(tasks, 1, workerCount));
-  for (uint32_t i = 0; i + 1 < workerCount; ++i)
-    if (hasRange(tasks, i + 1))
-      claimAndRun(others[i], others[i].sequence.load(), 0);
+  const uint32_t loop = ++loopNumber;
+  uint32_t total = 0;
+  for (uint32_t i = 0; i < workerCount; ++i)
+    total += piecesIn(begin(tasks, i + 1, workerCount) - begin(tasks, i, workerCount));
+  pending.store(total);
+  // All pieces are there before anybody is called: who is, takes from all.
+  for (uint32_t i = 0; i < workerCount; ++i) {
+    const uint32_t pieces =
+        piecesIn(begin(tasks, i + 1, workerCount) - begin(tasks, i, workerCount));
+    piecesOf(i).left.store(uint64_t(loop) << 32 | pieces, std::memory_order_release);
+  }
+  for (uint32_t i = 1; i < workerCount; ++i)
+    if (begin(tasks, i, workerCount) < begin(tasks, i + 1, workerCount))
+      others[i - 1].loop.store(loop);
+  runLoop(loop, 0);
   for (uint32_t left = pending.load(); left != 0;)
     left = pending.waitWhile(left, spinNanoseconds);
 }

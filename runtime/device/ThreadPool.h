@@ -3,9 +3,9 @@
 // A pool belongs to one session; there is no global one. The calling thread is worker 0. A worker
 // waits for its next range by spinning for a bounded time and parks after it, so a decoding step
 // costs no system call per loop while an idle session costs no CPU. The ranges depend only on the
-// task count and the number of workers. A range whose worker has not begun it when the caller has
-// finished its own is run by the caller: a worker that sleeps, or that a loaded machine has no CPU
-// for, delays nobody.
+// task count and the number of workers. Each is cut into a few pieces, which its worker takes in
+// order; who has finished his own takes what is left of the others': a worker that sleeps, that
+// runs on a slower CPU, or that a loaded machine has no CPU for, delays a loop by a piece at most.
 #ifndef TERN_RUNTIME_DEVICE_THREADPOOL_H
 #define TERN_RUNTIME_DEVICE_THREADPOOL_H
 
@@ -27,8 +27,8 @@ public:
   /// Changes the word and wakes its waiter, if it sleeps. What was written before is visible to it.
   void store(uint32_t value);
   uint32_t load() const { return word.load(std::memory_order_acquire); }
-  /// Subtracts 1; wakes the waiter when the word becomes 0.
-  void countDown();
+  /// Subtracts `count`; wakes the waiter when the word becomes 0.
+  void countDown(uint32_t count);
 
 private:
   void wake();
@@ -56,6 +56,9 @@ public:
   ThreadPool &operator=(const ThreadPool &) = delete;
   ~ThreadPool() { stop(); }
 
+  /// Pieces of a worker's range, where it has so many tasks.
+  static constexpr uint32_t piecesPerRange = 4;
+
   /// Starts workers - 1 threads. With `pin` each worker has a CPU of its own among those the
   /// calling thread may run on; fails if there are not so many. Called once.
   Status start(const Allocator &allocator, uint32_t workers, bool pin = false);
@@ -79,10 +82,13 @@ public:
   static uint32_t availableCpus();
 
 private:
+  /// The number of a loop, and in the lower half how many pieces of a range nobody has taken yet.
+  struct alignas(64) Pieces {
+    std::atomic<uint64_t> left{0};
+  };
   struct alignas(64) Worker { // a cache line each
-    WaitWord sequence;        ///< grows by one for each range given
-    /// Equal to `sequence` once someone has taken the range, one less before.
-    std::atomic<uint32_t> claimed{0};
+    WaitWord loop;            ///< the number of the last loop that it was called for
+    Pieces pieces;
     pthread_t thread;
     ThreadPool *pool;
     uint32_t number;
@@ -90,8 +96,9 @@ private:
     int pinError; ///< of pinning the thread to `cpu`; known once it has started
   };
   static void *threadMain(void *worker);
-  bool claimAndRun(Worker &worker, uint32_t sequence, uint32_t runner);
-  bool hasRange(int32_t tasks, uint32_t worker) const;
+  Pieces &piecesOf(uint32_t worker) { return worker ? others[worker - 1].pieces : callerPieces; }
+  uint32_t runPieces(uint32_t loop, uint32_t owner, uint32_t runner);
+  void runLoop(uint32_t loop, uint32_t runner);
   Status assignCpus();
   void stop();
 
@@ -102,11 +109,14 @@ private:
   uint32_t callerCpu = 0;
   bool pinned = false; ///< each worker to a CPU
 
-  // The loop under way; written by run() before it gives out ranges.
-  Range rangeFunction = nullptr; ///< null: stop
+  // The loop under way; written by run() before it gives out pieces.
+  Range rangeFunction = nullptr;
   void *rangeContext = nullptr;
   int32_t taskCount = 0;
-  alignas(64) WaitWord pending; ///< workers that have not finished their range
+  uint32_t loopNumber = 0;
+  std::atomic<bool> stopping{false};
+  Pieces callerPieces;
+  alignas(64) WaitWord pending; ///< pieces that are not finished
 };
 
 } // namespace tern::runtime

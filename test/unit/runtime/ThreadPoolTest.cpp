@@ -1,4 +1,5 @@
-// Every task runs once, on the worker that owns its range; parked and spinning workers alike.
+// Every task runs once, in pieces of fixed ranges that whoever is done takes from others; parked
+// and spinning workers alike.
 #include "runtime/device/ThreadPool.h"
 
 #include <algorithm>
@@ -37,7 +38,7 @@ struct Counts {
 };
 } // namespace
 
-TEST(ThreadPool, RunsEachTaskOnceInFixedRanges) {
+TEST(ThreadPool, RunsEachTaskOnceInPiecesOfFixedRanges) {
   for (uint32_t workers : {1u, 2u, 3u, 4u, 9u}) {
     ThreadPool pool;
     ASSERT_TRUE(pool.start({}, workers).isOk());
@@ -46,17 +47,51 @@ TEST(ThreadPool, RunsEachTaskOnceInFixedRanges) {
       pool.run(tasks, Counts::count, &counts);
       for (int32_t task = 0; task < tasks; ++task)
         EXPECT_EQ(counts.runs[size_t(task)].load(), 1) << workers << " " << tasks << " " << task;
-      EXPECT_EQ(counts.ranges.size(), size_t(std::min(tasks, int32_t(workers))));
+      if (tasks == 0 || tasks == 1 || workers == 1) {
+        EXPECT_EQ(counts.ranges.size(), tasks ? 1u : 0u) << "no forks where nothing is parallel";
+        continue;
+      }
+      std::vector<int> piecesOf(workers);
       for (const Counts::Range &range : counts.ranges) {
         uint32_t owner = 0;
         while (ThreadPool::begin(tasks, owner + 1, workers) <= range.first)
           ++owner;
-        EXPECT_EQ(range.first, ThreadPool::begin(tasks, owner, workers));
-        EXPECT_EQ(range.last, ThreadPool::begin(tasks, owner + 1, workers));
-        EXPECT_TRUE(range.runner == owner || range.runner == 0) << "its worker or the caller";
+        EXPECT_LE(range.last, ThreadPool::begin(tasks, owner + 1, workers));
+        EXPECT_LT(range.first, range.last);
+        EXPECT_LT(range.runner, workers);
+        ++piecesOf[owner];
       }
+      for (uint32_t i = 0; i < workers; ++i)
+        EXPECT_EQ(piecesOf[i], std::min(ThreadPool::begin(tasks, i + 1, workers) -
+                                            ThreadPool::begin(tasks, i, workers),
+                                        int32_t(ThreadPool::piecesPerRange)));
       EXPECT_EQ(ThreadPool::begin(tasks, workers, workers), tasks);
     }
+  }
+}
+
+TEST(ThreadPool, WhoIsDoneTakesWhatIsLeft) {
+  // A task that waits for all others: where ranges are run by their own workers alone, for ever.
+  constexpr int32_t pieces = 2 * int32_t(ThreadPool::piecesPerRange);
+  for (int32_t slow : {0, pieces / 2}) { // the first task of the caller, of the other worker
+    ThreadPool pool;
+    ASSERT_TRUE(pool.start({}, 2).isOk());
+    struct State {
+      int32_t slow;
+      std::atomic<int> done{0};
+    } state{slow};
+    pool.run(
+        pieces,
+        [](void *context, uint32_t, int32_t first, int32_t last) {
+          State &state = *static_cast<State *>(context);
+          EXPECT_EQ(last - first, 1);
+          if (first == state.slow)
+            while (state.done.load() < pieces - 1)
+              std::this_thread::yield();
+          ++state.done;
+        },
+        &state);
+    EXPECT_EQ(state.done.load(), pieces);
   }
 }
 
