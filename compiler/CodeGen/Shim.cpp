@@ -262,6 +262,7 @@ void ShimBuilder::emitPhases() {
       phases->addCase(builder.getInt32(unsigned(phase)), chosen);
     }
     builder.SetInsertPoint(chosen);
+    functions[phase]->addFnAttr(Attribute::NoInline); // the frame of each is its own
     emitVariant(variant, functions[phase]);
     builder.CreateRetVoid();
   }
