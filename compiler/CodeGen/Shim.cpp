@@ -9,7 +9,7 @@ namespace {
 
 /// The values an Affine is computed from.
 struct RunTimeIntegers {
-  Value *tokens, *wanted, *first, *last, *blocksPerSlot;
+  Value *tokens, *wanted, *first, *last, *blocksPerSlot, *taskBlocks;
   Value *firstRow, *blocks; ///< of a call for blocks of rows, else null
 };
 
@@ -32,9 +32,11 @@ private:
   Error checkVariants() const;
   Error checkRanges() const;
   Error checkBlocks() const;
+  Error checkPhases() const;
   Error checkVariant(const KernelVariant &variant, const Function &function) const;
   void emitVariant(const KernelVariant &variant, Function *halide);
   void emitByRows();
+  void emitPhases();
   void emitBlocks();
   void emitRowsOfTask(Value *rows);
   Value *rowsOf(const KernelVariant &variant) const {
@@ -55,7 +57,7 @@ private:
   PointerType *pointer;
   StructType *dimensionType, *bufferType;
   Function *shim = nullptr;
-  Value *buffers = nullptr, *integers = nullptr;
+  Value *buffers = nullptr, *integers = nullptr, *scratch = nullptr;
   RunTimeIntegers values{};
 };
 
@@ -72,10 +74,14 @@ Error ShimBuilder::checkVariant(const KernelVariant &variant, const Function &fu
     if (isBuffer ? !type->isPointerTy() : !type->isIntegerTy(32))
       return fail("parameter " + Twine(i) + " is bound as " +
                   (isBuffer ? "a buffer" : "an i32 scalar") + " but has another type");
-    if (isBuffer && parameter.buffer.argument >= kernel.signature.arguments.size())
+    if (isBuffer && parameter.buffer.argument == BufferBinding::partials) {
+      if (kernel.use != VariantUse::Phases)
+        return fail("parameter " + Twine(i) + " is bound to the partial results of another kernel");
+    } else if (isBuffer && parameter.buffer.argument >= kernel.signature.arguments.size()) {
       return fail("parameter " + Twine(i) + " is bound to argument " +
                   Twine(parameter.buffer.argument) + " of " +
                   Twine(kernel.signature.arguments.size()));
+    }
     if (isBuffer && parameter.buffer.typeBits % 8 != 0)
       return fail("parameter " + Twine(i) + " has elements of " +
                   Twine(unsigned(parameter.buffer.typeBits)) + " bits");
@@ -97,6 +103,8 @@ Error ShimBuilder::checkVariants() const {
     return checkRanges();
   case VariantUse::Blocks:
     return checkBlocks();
+  case VariantUse::Phases:
+    return checkPhases();
   case VariantUse::All:
     return Error::success();
   }
@@ -131,6 +139,19 @@ Error ShimBuilder::checkBlocks() const {
   return Error::success();
 }
 
+// One for each phase, and nowhere to put partial results where there is one pass.
+Error ShimBuilder::checkPhases() const {
+  if (kernel.variants.size() != TERN_PHASE_MERGE + 1 || kernel.signature.partialBytes == 0)
+    return createStringError("variants for phases are " + Twine(kernel.variants.size()) +
+                             ", with partial results of " + Twine(kernel.signature.partialBytes) +
+                             " bytes");
+  for (const ParameterBinding &parameter : kernel.variants.front().parameters)
+    if (parameter.kind == ParameterBinding::Kind::Buffer &&
+        parameter.buffer.argument == BufferBinding::partials)
+      return createStringError("the variant for a single pass takes partial results");
+  return Error::success();
+}
+
 AllocaInst *ShimBuilder::entryAlloca(Type *type) {
   BasicBlock &entry = shim->getEntryBlock();
   return IRBuilder<>(&entry, entry.begin()).CreateAlloca(type);
@@ -156,6 +177,7 @@ Value *ShimBuilder::affine(const Affine &a, Type *type) {
   add(a.perFirstRow, values.firstRow);
   add(a.perBlock, values.blocks);
   add(a.perBlocksPerSlot, values.blocksPerSlot);
+  add(a.perTaskBlocks, values.taskBlocks);
   return sum;
 }
 
@@ -177,8 +199,10 @@ Value *ShimBuilder::bufferRecord(const BufferBinding &binding) {
     Value *elements = builder.CreateMul(affine(dimension.min, i64), affine(dimension.stride, i64));
     offset = builder.CreateAdd(offset, builder.CreateMul(elements, elementBytes));
   }
-  Value *base = builder.CreateLoad(
-      pointer, builder.CreateConstInBoundsGEP1_32(pointer, buffers, binding.argument));
+  Value *base = binding.argument == BufferBinding::partials
+                    ? scratch
+                    : builder.CreateLoad(pointer, builder.CreateConstInBoundsGEP1_32(
+                                                      pointer, buffers, binding.argument));
   Value *null = ConstantPointerNull::get(pointer);
   Value *fields[] = {builder.getInt64(0),
                      null,
@@ -224,6 +248,23 @@ void ShimBuilder::emitByRows() {
     if (unconditional)
       return;
     builder.SetInsertPoint(next);
+  }
+}
+
+void ShimBuilder::emitPhases() {
+  values.taskBlocks = loadInteger(TERN_INT_TASK_BLOCKS);
+  BasicBlock *whole = block("whole");
+  SwitchInst *phases = builder.CreateSwitch(loadInteger(TERN_INT_PHASE), whole);
+  for (auto [phase, variant] : enumerate(kernel.variants)) {
+    BasicBlock *chosen = whole;
+    if (phase != TERN_PHASE_WHOLE) {
+      chosen = block("phase");
+      phases->addCase(builder.getInt32(unsigned(phase)), chosen);
+    }
+    builder.SetInsertPoint(chosen);
+    functions[phase]->addFnAttr(Attribute::NoInline); // the frame of each is its own
+    emitVariant(variant, functions[phase]);
+    builder.CreateRetVoid();
   }
 }
 
@@ -314,6 +355,8 @@ Error ShimBuilder::build() {
   auto *argsType = StructType::get(context, {pointer, pointer, pointer}); // TernArgs
   buffers = builder.CreateLoad(pointer, builder.CreateStructGEP(argsType, args, 0), "buffers");
   integers = builder.CreateLoad(pointer, builder.CreateStructGEP(argsType, args, 1), "integers");
+  if (kernel.use == VariantUse::Phases)
+    scratch = builder.CreateLoad(pointer, builder.CreateStructGEP(argsType, args, 2), "scratch");
   values.tokens = loadInteger(TERN_INT_TOKENS);
   values.wanted = loadInteger(TERN_INT_WANTED);
   values.blocksPerSlot = loadInteger(TERN_INT_BLOCKS_PER_SLOT);
@@ -324,6 +367,9 @@ Error ShimBuilder::build() {
     break;
   case VariantUse::Blocks:
     emitBlocks();
+    break;
+  case VariantUse::Phases:
+    emitPhases();
     break;
   case VariantUse::All:
     for (auto [i, variant] : enumerate(kernel.variants))

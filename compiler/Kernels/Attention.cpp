@@ -7,6 +7,10 @@
 // row's position alone, so a row's result does not depend on the other rows of the call, on threads
 // or on chunking.
 //
+// The kernel exists in three forms (TernPhase): one pass over the blocks, in which each is merged
+// as soon as it is computed; one block per task, which stores m, l and the weighted values; and the
+// merge of what was stored. Blocks and merge are the same expressions in both ways.
+//
 // The inner loops fetch ahead into the second cache, a cache block before its use: each lies
 // elsewhere, and the prefetchers of CPUs stop at its end.
 //
@@ -94,7 +98,7 @@ class AttentionBuilder {
 public:
   AttentionBuilder(KernelBuilder &builder, AttentionOp op)
       : builder(builder), op(op), cache(builder.get<KvValue>(op.getCache())), type(cache.type),
-        table(builder, cache), keyHeads(int(type.getHeads())),
+        phase(builder.rowRange().phase), table(builder, cache), keyHeads(int(type.getHeads())),
         groupHeads(int(op.getHeads()) / keyHeads), headSize(int(type.getHeadSize())),
         valueSize(int(type.getValueSize())) {}
 
@@ -106,10 +110,13 @@ private:
   // Stages of their own: Halide does not trim loops by conditions that hold a promise.
   Expr position() const { return s.rowPosition(u); }
   Expr slot() const { return s.rowSlot(u); }
-  /// The first position the row attends to.
-  Expr lowest() const {
-    return type.getWindow() ? Halide::max(position() - int(type.getWindow()) + 1, 0) : Expr(0);
+  /// The first position that a row at `position` attends to.
+  Expr lowest(const Expr &position) const {
+    return type.getWindow() ? Halide::max(position - int(type.getWindow()) + 1, 0) : Expr(0);
   }
+  Expr lowest() const { return lowest(position()); }
+  /// The first attention block with such a position.
+  Expr firstBlock(const Expr &position) const { return lowest(position) / attentionBlock; }
   /// Cache block `c` of attention block `b`. Blocks after the row's own are not in the table.
   Expr blockAt(const Expr &c) const {
     return table.block(Halide::min(b * cacheBlocksPerBlock + c, position() / cacheBlock), slot());
@@ -131,13 +138,16 @@ private:
   void defineScores();
   void defineWeights();
   void defineBlockValues();
+  Halide::ImageParam addPartials();
+  void definePartials();
   void defineState();
-  llvm::Error defineOutput();
+  void defineOutput(unsigned number);
 
   KernelBuilder &builder;
   mutable AttentionOp op; // MLIR accessors are not const
   const KvValue &cache;
   KvType type;
+  TernPhase phase;
   BlockTable table;
   int keyHeads, groupHeads, headSize, valueSize;
   Var lane{"lane"}, tile{"tile"}, c{"c"}, g{"g"}, b{"b"}, u{"u"}, element{"element"}, dim{"dim"};
@@ -293,6 +303,46 @@ void AttentionBuilder::defineBlockValues() {
   s.blockValues(element, g, b, u) += s.partial(element, g, blocks, b, u);
 }
 
+/// (element, g, task of TERN_PHASE_BLOCKS).
+Halide::ImageParam AttentionBuilder::addPartials() {
+  int64_t stride = int64_t(partialStride(uint64_t(valueSize)));
+  return builder.addInput(
+      BufferBinding::partials, Halide::Float(32),
+      {dimension(stride, 1), dimension(groupHeads, stride), dimension(1, groupHeads * stride)});
+}
+
+void AttentionBuilder::definePartials() {
+  // A loop over one block, or over none where the row has fewer. `u` numbers tasks and blocks.
+  Expr taskBlocks = builder.taskBlocks();
+  Expr task = u / taskBlocks;
+  s.blockOfTask = Func("blockOfTask");
+  s.blockOfTask(u) = firstBlock(s.rowPosition(task)) + u % taskBlocks;
+  RDom blocks(0, maxPositions / attentionBlock, "blocks");
+  blocks.where(blocks >= s.blockOfTask(u));
+  blocks.where(blocks <= s.blockOfTask(u));
+  blocks.where(blocks * attentionBlock <= s.rowPosition(task));
+  s.block = blocks.x;
+  s.state = Func("state");
+  s.state(element, g, u) = Tuple(0.0f, minusInfinity, 0.0f);
+  s.state(element, g, u) = Tuple(s.blockValues(element, g, blocks, task),
+                                 s.maximum(g, blocks, task), s.sum(g, blocks, task));
+
+  int stride = int(partialStride(uint64_t(valueSize)));
+  RDom tasks(builder.first(), builder.count(), "tasks");
+  s.task = tasks.x;
+  s.out = Func("partials");
+  s.out(element, g, u) = Halide::undef<float>();
+  Expr at = Halide::min(element, valueSize - 1);
+  s.out(element, g, tasks) =
+      Halide::select(element < valueSize, s.state(at, g, tasks)[0], element == valueSize,
+                     s.state(at, g, tasks)[1], s.state(at, g, tasks)[2]);
+  builder.addOutput(s.out, BufferBinding::partials,
+                    {dimension(stride, 1),
+                     dimension(groupHeads, stride),
+                     {Affine{0, 0, 0, 1, 0}, Affine{0, 0, 0, -1, 1}, fixed(groupHeads * stride)}},
+                    {{0, stride}, {0, groupHeads}, {builder.first(), builder.count()}});
+}
+
 void AttentionBuilder::defineState() {
   RDom blocks(0, maxPositions / attentionBlock, "blocks");
   blocks.where(blocks * attentionBlock <= position());
@@ -301,21 +351,28 @@ void AttentionBuilder::defineState() {
   s.block = blocks.x;
   s.state = Func("state");
   s.state(element, g, u) = Tuple(0.0f, minusInfinity, 0.0f);
-  Expr before = s.state(element, g, u)[1], here = s.maximum(g, blocks, u);
+  // The block's maximum, sum of weights and weighted values.
+  Expr here, sum, values;
+  if (phase == TERN_PHASE_WHOLE) {
+    here = s.maximum(g, blocks, u);
+    sum = s.sum(g, blocks, u);
+    values = s.blockValues(element, g, blocks, u);
+  } else {
+    Halide::ImageParam partials = addPartials();
+    Expr task = u * builder.taskBlocks() + (blocks - firstBlock(position()));
+    here = partials(valueSize, g, task);
+    sum = partials(valueSize + 1, g, task);
+    values = partials(element, g, task);
+  }
+  Expr before = s.state(element, g, u)[1];
   Expr maximum = finite(larger(before, here));
   Expr keep = exp2OfNegative(before - maximum), add = exp2OfNegative(here - maximum);
   s.state(element, g, u) =
-      Tuple(s.state(element, g, u)[0] * keep + s.blockValues(element, g, blocks, u) * add,
-            larger(before, here), s.state(element, g, u)[2] * keep + s.sum(g, blocks, u) * add);
+      Tuple(s.state(element, g, u)[0] * keep + values * add, larger(before, here),
+            s.state(element, g, u)[2] * keep + sum * add);
 }
 
-llvm::Error AttentionBuilder::defineOutput() {
-  Operation *terminator = op->getBlock()->getTerminator();
-  auto yielded = llvm::find(terminator->getOperands(), op.getResult());
-  if (yielded == terminator->operand_end() || !op.getResult().hasOneUse())
-    return llvm::createStringError("tern.attention must be the result of its kernel");
-  unsigned number = unsigned(yielded - terminator->operand_begin());
-
+void AttentionBuilder::defineOutput(unsigned number) {
   RDom tasks(builder.first(), builder.count(), "tasks");
   s.task = tasks.x;
   s.out = Func("attention");
@@ -334,19 +391,27 @@ llvm::Error AttentionBuilder::defineOutput() {
        dimension(keyHeads, groupSize),
        {fixed(0), builder.rowsBinding(op.getResult()), fixed(rowStride)}},
       {{0, valueSize}, {0, groupHeads}, {0, keyHeads}, {0, builder.rowsOf(op.getResult())}});
-  builder.set(op.getResult(), StoredValue{});
-  return llvm::Error::success();
 }
 
 llvm::Error AttentionBuilder::build() {
+  Operation *terminator = op->getBlock()->getTerminator();
+  auto yielded = llvm::find(terminator->getOperands(), op.getResult());
+  if (yielded == terminator->operand_end() || !op.getResult().hasOneUse())
+    return llvm::createStringError("tern.attention must be the result of its kernel");
   defineRow();
-  defineSlope();
-  defineScores();
-  defineWeights();
-  defineBlockValues();
-  defineState();
-  if (llvm::Error error = defineOutput())
-    return error;
+  if (phase != TERN_PHASE_MERGE) {
+    defineSlope();
+    defineScores();
+    defineWeights();
+    defineBlockValues();
+  }
+  if (phase == TERN_PHASE_BLOCKS) {
+    definePartials();
+  } else {
+    defineState();
+    defineOutput(unsigned(yielded - terminator->operand_begin()));
+  }
+  builder.set(op.getResult(), StoredValue{});
   s.lane = lane;
   s.tile = tile;
   s.element = element;

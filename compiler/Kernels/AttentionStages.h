@@ -33,13 +33,15 @@ struct KvStoreStages {
 
 /// Attention of one (row, key head) task `u` at a time; G = query heads per key head. Positions run
 /// in attention blocks `b` of 512 positions, made of cache blocks `c` of 64, made of tiles of 16.
+/// What merges partial results has no stages before `state`.
 struct AttentionStages {
   Halide::Var lane, tile, c, g, b, u, element, dim;
   int groupHeads = 1, headSize = 0, valueSize = 0;
 
-  Halide::Func out; ///< (element, g, head, row), one update over `task`
+  Halide::Func out; ///< (element, g, head, row) or (element, g, task); one update over `task`
   Halide::RVar task;
   Halide::Func rowPosition, rowSlot; ///< (u)
+  Halide::Func blockOfTask;          ///< (u); only where each task is one block
   Halide::Func query;                ///< scaled (dim, g, u)
   Halide::Func slope;                ///< ALiBi (g, u); undefined without it
   /// Tuple of weighted values, maximum and sum of weights (element, g, u), updated over `block`.

@@ -75,6 +75,13 @@ Expr KernelBuilder::firstRow() {
   return firstRowParam;
 }
 
+Expr KernelBuilder::taskBlocks() {
+  Affine blocks;
+  blocks.perTaskBlocks = 1;
+  scalars.push_back({Halide::Param<int32_t>("taskBlocks"), blocks});
+  return scalars.back().param;
+}
+
 Affine KernelBuilder::rowsBinding(Value value) const {
   RowCount count = rowCountOf(value);
   Affine rows;
@@ -101,7 +108,7 @@ unsigned KernelBuilder::argumentOf(bool isResult, unsigned number, unsigned comp
 
 static bool isConstant(const Affine &a) {
   return !a.perToken && !a.perWanted && !a.perFirst && !a.perLast && !a.perBlocksPerSlot &&
-         !a.perFirstRow && !a.perBlock;
+         !a.perFirstRow && !a.perBlock && !a.perTaskBlocks;
 }
 
 Halide::ImageParam KernelBuilder::addInput(unsigned argument, Halide::Type type,

@@ -19,6 +19,7 @@
 #include "compiler/Dialect/Tern/TernDialect.h"
 #include "compiler/Kernels/KernelGenerator.h"
 #include "compiler/Kernels/KernelStages.h"
+#include "runtime/core/KernelABI.h"
 #include "targets/TargetInfo.h"
 #include "llvm/ADT/DenseMap.h"
 #include <Halide.h>
@@ -117,6 +118,7 @@ struct RowRange {
   bool ofBlocks = false;
   /// The variant takes those items of #tern.expert_rows that have `block` rows, whatever T is.
   bool ofExperts = false;
+  TernPhase phase = TERN_PHASE_WHOLE; ///< of attention (VariantUse::Phases)
   bool single() const { return max == 1; }
 };
 
@@ -148,6 +150,8 @@ public:
   /// The first row that the variant computes.
   Halide::Expr firstRow();
   Affine rowsBinding(mlir::Value value) const;
+  /// TERN_INT_TASK_BLOCKS.
+  Halide::Expr taskBlocks();
 
   template <typename T> const T &get(mlir::Value value) const {
     return std::get<T>(values.find(value)->second);

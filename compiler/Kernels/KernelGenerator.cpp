@@ -15,6 +15,10 @@ using namespace mlir;
 namespace tern {
 namespace {
 
+bool hasAttention(KernelOp kernel) {
+  return llvm::any_of(kernel.getBody().front(), [](Operation &op) { return isa<AttentionOp>(op); });
+}
+
 bool hasExperts(KernelOp kernel) {
   return llvm::any_of(kernel.getBody().front(), [](Operation &op) {
     auto linear = dyn_cast<LinearOp>(op);
@@ -27,12 +31,18 @@ bool hasExperts(KernelOp kernel) {
 constexpr int32_t manyRows = 24, mostRows = 64;
 
 /// Linear layers take rows in blocks, and one row in a form of its own; other kernels loop over
-/// rows. Linear layers of experts have a variant for each size of items.
+/// rows. Linear layers of experts have a variant for each size of items, attention for each phase.
 llvm::SmallVector<RowRange> rowRangesOf(KernelOp kernel, DimSymbol rows) {
   if (hasExperts(kernel)) {
     llvm::SmallVector<RowRange> ranges;
     for (int block : ExpertRowsLayout::blockOf)
       ranges.push_back({block, block, block, /*ofBlocks=*/false, /*ofExperts=*/true});
+    return ranges;
+  }
+  if (hasAttention(kernel)) {
+    llvm::SmallVector<RowRange> ranges(3);
+    ranges[TERN_PHASE_BLOCKS].phase = TERN_PHASE_BLOCKS;
+    ranges[TERN_PHASE_MERGE].phase = TERN_PHASE_MERGE;
     return ranges;
   }
   bool hasLinear =
@@ -49,6 +59,8 @@ llvm::SmallVector<RowRange> rowRangesOf(KernelOp kernel, DimSymbol rows) {
 VariantUse useOf(KernelOp kernel, llvm::ArrayRef<RowRange> ranges) {
   if (hasExperts(kernel))
     return VariantUse::All;
+  if (hasAttention(kernel))
+    return VariantUse::Phases;
   return ranges.back().ofBlocks ? VariantUse::Blocks : VariantUse::ByRows;
 }
 
@@ -121,6 +133,8 @@ llvm::Expected<KernelVariant> generateVariant(KernelOp kernel, const TargetInfo 
   schedule(builder.stages(), target);
   KernelVariant variant;
   variant.functionName = signature.name + "_rows" + std::to_string(range.min);
+  if (range.phase != TERN_PHASE_WHOLE)
+    variant.functionName += range.phase == TERN_PHASE_BLOCKS ? "_blocks" : "_merge";
   variant.minRows = range.min;
   variant.maxRows = range.max;
   variant.block = range.block;

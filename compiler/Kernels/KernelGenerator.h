@@ -11,8 +11,8 @@
 
 namespace tern {
 
-/// constant + perToken*T + perWanted*R + perFirst*first + perLast*last, computed by the shim in
-/// i32.
+/// constant + perToken*T + perWanted*R + perFirst*first + perLast*last + ..., computed by the shim
+/// in i32.
 struct Affine {
   int64_t constant = 0, perToken = 0, perWanted = 0, perFirst = 0, perLast = 0;
   /// perFirstRow * the first row of the call of a variant that takes blocks of rows, and perBlock *
@@ -20,6 +20,7 @@ struct Affine {
   int64_t perFirstRow = 0, perBlock = 0;
   /// perBlocksPerSlot * TERN_INT_BLOCKS_PER_SLOT, for strides of the block table.
   int64_t perBlocksPerSlot = 0;
+  int64_t perTaskBlocks = 0; ///< times TERN_INT_TASK_BLOCKS
 };
 
 /// One dimension of a halide_buffer_t. The shim offsets nothing: `host` is the argument's base
@@ -32,6 +33,8 @@ struct DimensionBinding {
 
 /// How one Halide buffer parameter is filled.
 struct BufferBinding {
+  /// As an argument: the partial results of TERN_PHASE_BLOCKS.
+  static constexpr unsigned partials = ~0u;
   unsigned argument; ///< index into KernelSignature::arguments
   uint8_t typeCode;  ///< halide_type_code_t
   uint8_t typeBits;
@@ -63,6 +66,7 @@ struct KernelVariant {
 enum class VariantUse : uint8_t {
   ByRows, ///< the first whose row range holds the rows of the call
   All,    ///< every one, in order, each on a part of the work
+  Phases, ///< the one whose index is TERN_INT_PHASE
   /// The first for a call of one row. Else the others, for each task in their order: each as long
   /// as minRows rows are left, and takes as many blocks as these hold, but at most maxRows rows in
   /// one call. A variant for single blocks does not leave a single row. The last has blocks of 2; a

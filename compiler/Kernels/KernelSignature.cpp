@@ -216,6 +216,11 @@ KernelSignature describeKernel(KernelOp kernel, const TargetInfo &target) {
   for (auto [i, result] : llvm::enumerate(body.getTerminator()->getOperands()))
     addArguments(signature, result, /*isResult=*/true, i, stores);
   signature.tasks = tasksOf(kernel, target);
+  if (auto attention = findOp<AttentionOp>(kernel)) {
+    auto cache = cast<KvType>(attention.getCache().getType());
+    signature.partialBytes =
+        attention.getHeads() / cache.getHeads() * partialStride(cache.getValueSize()) * 4;
+  }
   signature.flops = operationsOf(kernel);
   return signature;
 }

@@ -36,6 +36,10 @@ struct TargetInfo;
 
 /// Elements to which rows of plain f32 values and vectors are padded.
 constexpr uint64_t rowPadding = 32;
+/// The partial result of one task and attention block: for each query head of the group so many
+/// floats: its weighted values, the maximum of its scores, the sum of its weights, padding.
+constexpr uint64_t partialStride(uint64_t valueSize) { return (valueSize + 2 + 15) / 16 * 16; }
+
 /// Elements to which rows of int8 activation codes are padded.
 constexpr uint64_t codePadding = 64;
 
@@ -94,6 +98,7 @@ struct KernelSignature {
   llvm::SmallVector<KernelArgument> arguments;
   Extent tasks;
   uint64_t scratchBytes = 0;
+  uint64_t partialBytes = 0; ///< attention: of one task and block, when tasks are split by blocks
   Extent flops;
 };
 

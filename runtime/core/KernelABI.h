@@ -18,7 +18,18 @@ enum TernInteger {
   TERN_INT_TOKENS = 0,          ///< T: rows of this call
   TERN_INT_WANTED = 1,          ///< R: rows whose logits are wanted
   TERN_INT_BLOCKS_PER_SLOT = 2, ///< row stride of the block table
+  TERN_INT_PHASE = 3,           ///< TernPhase; other kernels than of attention do not look at it
+  TERN_INT_TASK_BLOCKS = 4,     ///< blocks of 512 positions that a task is split into
   TERN_INT_COUNT = 8            ///< the rest is zero
+};
+
+/// How a kernel with Kernel.partial_bytes is called. Both ways give the same bits: all of a task at
+/// once, or its blocks of 512 positions apart and then their merge. `n` is TERN_INT_TASK_BLOCKS.
+enum TernPhase {
+  TERN_PHASE_WHOLE = 0, ///< tasks [0, tasks(T, R))
+  TERN_PHASE_BLOCKS =
+      1, ///< tasks [0, n * tasks(T, R)): block t % n, from the row's first on, of t / n
+  TERN_PHASE_MERGE = 2 ///< tasks [0, tasks(T, R)), of which all blocks are done
 };
 
 typedef struct TernArgs {
@@ -27,10 +38,13 @@ typedef struct TernArgs {
   /// TERN_INT_COUNT run-time integers.
   const int32_t *integers;
   /// Kernel.scratch_bytes bytes private to the calling worker, 64-byte aligned; may be null if 0.
+  /// In TERN_PHASE_BLOCKS and TERN_PHASE_MERGE: Kernel.partial_bytes bytes for each task of
+  /// TERN_PHASE_BLOCKS, the same for all workers.
   void *scratch;
 } TernArgs;
 
-/// Runs tasks [first, last) of a kernel. 0 <= first <= last <= tasks(T, R).
+/// Runs tasks [first, last) of a kernel. 0 <= first <= last <= tasks(T, R), or n times as many
+/// (TernPhase).
 typedef void (*TernKernelFunction)(const TernArgs *args, int32_t first, int32_t last);
 
 #ifdef __cplusplus

@@ -28,6 +28,8 @@ inline constexpr uint64_t maxCacheBlocks = uint64_t(1) << 20;
 inline constexpr uint64_t maxCacheElements = uint64_t(1) << 31;
 /// Blocks that one attention step covers: rows of the block table are padded to a multiple.
 inline constexpr uint32_t blocksPerAttentionStep = 8;
+/// Positions of such a step.
+inline constexpr uint32_t attentionStepPositions = blocksPerAttentionStep * blockPositions;
 
 /// Bytes of an element of a KV cache; 0 for a type that no cache has.
 inline uint64_t kvElementSize(const fb::KvCache &cache) {

@@ -44,8 +44,10 @@ static Status verifyKernel(const fb::Artifact &artifact, const fb::Kernel &kerne
     return Status::error(StatusCode::invalidArtifact,
                          "kernel '%.64s': its number of tasks is missing or exceeds 2^31 - 1",
                          name);
+  bool hasKeys = false;
   for (uint32_t i = 0; i < sizeOf(kernel.arguments()); ++i) {
     const fb::KernelArgument &argument = *kernel.arguments()->Get(i);
+    hasKeys |= argument.space_hint() == fb::MemorySpace::kv_key;
     if (!argument.extent() || !atBounds(artifact, *argument.extent()).isValid() ||
         argument.access() > fb::AccessKind::MAX)
       return Status::error(StatusCode::invalidArtifact,
@@ -53,6 +55,12 @@ static Status verifyKernel(const fb::Artifact &artifact, const fb::Kernel &kerne
                            " has no extent, one that overflows, or an unknown access",
                            name, i);
   }
+  if (kernel.partial_bytes() % blockAlignment != 0 ||
+      (kernel.partial_bytes() != 0 && (!hasKeys || kernel.scratch_bytes() != 0)))
+    return Status::error(StatusCode::invalidArtifact,
+                         "kernel '%.64s': partial results of %" PRIu64
+                         " bytes, expected a multiple of 64, keys, and no scratch memory",
+                         name, kernel.partial_bytes());
   return {};
 }
 

@@ -1,6 +1,8 @@
 // Binding relies on the checks of core/Verify: indices and extents are not looked at again.
 #include "runtime/device/BoundPlan.h"
 
+#include "runtime/core/Verify.h"
+
 #include <cstring>
 #include <ctime>
 
@@ -17,8 +19,34 @@ static CheckedSize scratchStrideOf(const Model &model) {
   return largest ? (CheckedSize(largest) + blockAlignment).alignedTo(blockAlignment) : 0;
 }
 
-uint64_t BoundPlan::scratchBytes(const Model &model, uint32_t workers) {
-  return (scratchStrideOf(model) * workers).value();
+/// A call is split only if its partial results fit in so much: a bound on what a session of many
+/// threads and a long context takes, of which most is never touched.
+static constexpr uint64_t maxPartialsSize = uint64_t(64) << 20;
+
+static uint32_t attentionBlocksOf(uint32_t positions) {
+  return (positions + attentionStepPositions - 1) / attentionStepPositions;
+}
+
+/// Room for the partial results of one row, and for as many tasks as workers may be idle with.
+static uint64_t partialsSizeOf(const Model &model, uint32_t workers, uint32_t context) {
+  const uint32_t blocks = attentionBlocksOf(context);
+  if (workers == 1 || blocks < 2)
+    return 0;
+  CheckedSize largest;
+  const fb::Variant &variant = model.variant();
+  for (uint32_t i = 0; i < sizeOf(variant.kernels()); ++i) {
+    const fb::Kernel &kernel = *variant.kernels()->Get(i);
+    const uint64_t ofRow = evaluate(*kernel.tasks(), 1, 1).value();
+    const uint64_t tasks = ofRow > 2 * workers ? ofRow : 2 * workers;
+    const CheckedSize size = CheckedSize(tasks) * uint64_t(blocks) * kernel.partial_bytes();
+    if (!size.isAtMost(largest.value()))
+      largest = size;
+  }
+  return largest.isAtMost(maxPartialsSize) ? largest.value() : maxPartialsSize;
+}
+
+uint64_t BoundPlan::scratchBytes(const Model &model, uint32_t workers, uint32_t context) {
+  return (scratchStrideOf(model) * workers + partialsSizeOf(model, workers, context)).value();
 }
 
 static uint64_t countPointers(const fb::Plan &plan) {
@@ -77,16 +105,25 @@ static bool isKvOrHidden(const fb::Buffer &buffer) {
          (buffer.space() == fb::MemorySpace::output && buffer.index() == 1);
 }
 
+/// The most blocks of positions that a window (0: none) meets.
+static uint32_t blocksWithin(uint32_t window) {
+  return window ? (window - 1 + attentionStepPositions - 1) / attentionStepPositions + 1
+                : UINT32_MAX;
+}
+
 Status BoundPlan::bind(const Model &boundModel, const fb::Plan &plan, const MemorySpaces &spaces,
-                       const Allocator &allocator, ThreadPool &workers) {
+                       uint32_t context, const Allocator &allocator, ThreadPool &workers) {
   model = &boundModel;
   pool = &workers;
   stream = spaces.weights;
   TERN_RETURN_IF_ERROR(steps.allocate(allocator, sizeOf(plan.commands()), "the plan"));
   TERN_RETURN_IF_ERROR(pointers.allocate(allocator, countPointers(plan), "the plan's pointers"));
   scratchStride = scratchStrideOf(*model).value();
-  TERN_RETURN_IF_ERROR(scratch.allocate(allocator, scratchBytes(*model, pool->workers()),
+  TERN_RETURN_IF_ERROR(scratch.allocate(allocator,
+                                        (CheckedSize(scratchStride) * pool->workers()).value(),
                                         "the kernels' scratch memory"));
+  if (const uint64_t size = partialsSizeOf(*model, pool->workers(), context))
+    TERN_RETURN_IF_ERROR(partials.allocate(allocator, size, "attention's partial results"));
 
   void **next = pointers.data();
   for (uint32_t i = 0; i < steps.size(); ++i) {
@@ -101,6 +138,8 @@ Status BoundPlan::bind(const Model &boundModel, const fb::Plan &plan, const Memo
     if (const fb::CallCommand *call = command.op_as_CallCommand()) {
       step.kind = Kind::call;
       step.count = countOf(*model->variant().kernels()->Get(call->kernel())->tasks());
+      step.partialBytes = model->variant().kernels()->Get(call->kernel())->partial_bytes();
+      step.maxBlocks = UINT32_MAX;
       step.kernel = model->kernel(call->kernel());
       step.buffers = next;
       for (uint32_t b = 0; b < sizeOf(call->buffers()); ++b) {
@@ -108,6 +147,9 @@ Status BoundPlan::bind(const Model &boundModel, const fb::Plan &plan, const Memo
         const fb::Kernel &kernel = *model->variant().kernels()->Get(call->kernel());
         if (kernel.arguments()->Get(b)->access() != fb::AccessKind::read && isKvOrHidden(buffer))
           hiddenSteps = i + 1;
+        if (buffer.space() == fb::MemorySpace::kv_key)
+          step.maxBlocks =
+              blocksWithin(model->artifact().kv_caches()->Get(buffer.index())->window());
         *next++ = resolve(*model, buffer, spaces, i);
       }
     } else if (const fb::CopyCommand *copy = command.op_as_CopyCommand()) {
@@ -155,6 +197,33 @@ void BoundPlan::runObservedRange(void *context, uint32_t worker, int32_t first, 
   call.observer->ranTasks(call.observer->context, call.command, worker, begin, now());
 }
 
+/// How many blocks the tasks of a call are split into; 1: a single pass, which costs a barrier less
+/// and is taken unless it leaves workers idle for a block's time at least.
+uint32_t BoundPlan::taskBlocks(const Step &step, uint64_t tasks, const int32_t *integers) const {
+  if (!step.partialBytes)
+    return 1;
+  const uint32_t inUse = uint32_t(integers[TERN_INT_TASK_BLOCKS]);
+  const uint32_t blocks = inUse < step.maxBlocks ? inUse : step.maxBlocks;
+  if (tasks * blocks > partials.size() / step.partialBytes)
+    return 1;
+  const uint64_t workers = pool->workers();
+  const auto longest = [&](uint64_t count) { return (count + workers - 1) / workers; };
+  return longest(tasks * blocks) < longest(tasks) * blocks ? blocks : 1;
+}
+
+void BoundPlan::runSplit(Call call, int32_t tasks, uint32_t blocks, ThreadPool::Range range) {
+  int32_t integers[TERN_INT_COUNT];
+  memcpy(integers, call.integers, sizeof integers);
+  integers[TERN_INT_TASK_BLOCKS] = int32_t(blocks);
+  call.integers = integers;
+  call.scratch = partials.data();
+  call.scratchStride = 0; // the same for all workers
+  integers[TERN_INT_PHASE] = TERN_PHASE_BLOCKS;
+  pool->run(tasks * int32_t(blocks), range, &call);
+  integers[TERN_INT_PHASE] = TERN_PHASE_MERGE;
+  pool->run(tasks, range, &call);
+}
+
 /// Two copies of the loop, so that nothing is asked or timed where nobody watches.
 template <bool observed>
 Status BoundPlan::runCommands(const int32_t *integers, const std::atomic<bool> *cancel,
@@ -168,7 +237,12 @@ Status BoundPlan::runCommands(const int32_t *integers, const std::atomic<bool> *
     switch (step.kind) {
     case Kind::call: {
       Call call = {&step, integers, scratch.data(), scratchStride, observer, i};
-      pool->run(int32_t(step.count.at(integers)), observed ? runObservedRange : runRange, &call);
+      const ThreadPool::Range range = observed ? runObservedRange : runRange;
+      const uint64_t tasks = step.count.at(integers);
+      if (const uint32_t blocks = taskBlocks(step, tasks, integers); blocks > 1)
+        runSplit(call, int32_t(tasks), blocks, range);
+      else
+        pool->run(int32_t(tasks), range, &call);
       break;
     }
     case Kind::copy:

@@ -2,6 +2,10 @@
 //
 // Binding happens once, when a session is made. After it, run() touches no table of the artifact,
 // allocates nothing and takes no decision but how many tasks a call has.
+//
+// Attention has a task for each row and key head. Where these keep fewer workers busy than there
+// are, each is split into its blocks of 512 positions, and a second loop merges the blocks' partial
+// results: one more barrier, and the same bits (TernPhase).
 #ifndef TERN_RUNTIME_DEVICE_BOUNDPLAN_H
 #define TERN_RUNTIME_DEVICE_BOUNDPLAN_H
 
@@ -40,14 +44,16 @@ class BoundPlan {
 public:
   /// Resolves `plan`, which belongs to the model's chosen variant. The model, the memory and `pool`
   /// outlive the bound plan.
+  /// Slots hold up to `context` positions.
   Status bind(const Model &model, const fb::Plan &plan, const MemorySpaces &spaces,
-              const Allocator &allocator, ThreadPool &pool);
+              uint32_t context, const Allocator &allocator, ThreadPool &pool);
 
   /// Runs all commands for integers[TERN_INT_TOKENS] rows, integers[TERN_INT_WANTED] of them
-  /// wanted. The counts are within the artifact's bounds. `cancel` is looked at between commands
-  /// and may be null; StatusCode::cancelled if it ended the run early. With `hiddenOnly` the
-  /// commands end behind the last that writes a KV cache or output 1. Fails only where weights are
-  /// streamed and cannot be read, or threads are pinned and the calling one cannot be.
+  /// wanted; integers[TERN_INT_TASK_BLOCKS] blocks of 512 positions hold the furthest row. The
+  /// counts are within the artifact's bounds. `cancel` is looked at between commands and may be
+  /// null; StatusCode::cancelled if it ended the run early. With `hiddenOnly` the commands end
+  /// behind the last that writes a KV cache or output 1. Fails only where weights are streamed and
+  /// cannot be read, or threads are pinned and the calling one cannot be.
   Status run(const int32_t integers[TERN_INT_COUNT], const std::atomic<bool> *cancel,
              bool hiddenOnly = false);
 
@@ -58,8 +64,9 @@ public:
   /// Where the buffers of a call command lie, in the order of its arguments.
   void *const *callBuffers(uint32_t command) const { return steps[command].buffers; }
 
-  /// Bytes bind() takes for `plan`, scratch of all workers included.
-  static uint64_t scratchBytes(const Model &model, uint32_t workers);
+  /// Bytes bind() takes for all workers' scratch and for partial results of attention.
+  static uint64_t scratchBytes(const Model &model, uint32_t workers, uint32_t context);
+  /// Bytes bind() takes for `plan` beside these.
   static uint64_t tableBytes(const fb::Plan &plan);
 
 private:
@@ -79,6 +86,8 @@ private:
     void **buffers; ///< of a call
     void *source;
     void *destination;
+    uint64_t partialBytes; ///< of a task and a block of positions; 0: the call is not split
+    uint32_t maxBlocks;    ///< blocks of positions that a row attends to at most
     uint32_t unit;
     Kind kind;
   };
@@ -93,6 +102,8 @@ private:
   static void runKernel(const Call &call, uint32_t worker, int32_t first, int32_t last);
   static void runRange(void *call, uint32_t worker, int32_t first, int32_t last);
   static void runObservedRange(void *call, uint32_t worker, int32_t first, int32_t last);
+  uint32_t taskBlocks(const Step &step, uint64_t tasks, const int32_t *integers) const;
+  void runSplit(Call call, int32_t tasks, uint32_t blocks, ThreadPool::Range range);
   template <bool observed>
   Status runCommands(const int32_t *integers, const std::atomic<bool> *cancel, bool hiddenOnly);
 
@@ -103,6 +114,7 @@ private:
   Array<Step> steps;
   Array<void *> pointers;
   Block scratch;
+  Block partials; ///< of a call whose tasks are split by blocks of positions
   uint64_t scratchStride = 0;
   bool fetched = false;   ///< fetch commands of weights in place are hints: given once
   size_t hiddenSteps = 0; ///< what a run for output 1 alone takes

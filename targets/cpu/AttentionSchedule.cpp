@@ -42,6 +42,8 @@ public:
 
   void run() {
     outer();
+    if (!s.scores.defined())
+      return;
     scores();
     weights();
     values();
@@ -64,13 +66,16 @@ private:
 void AttentionSchedule::outer() {
   int lanes = lanesFor(s.valueSize, width);
   s.out.update().reorder(s.element, s.g, s.task).vectorize(s.element, lanes);
+  if (s.blockOfTask.defined())
+    s.blockOfTask.compute_at(s.out, s.task);
   s.rowPosition.compute_at(s.out, s.task);
   s.rowSlot.compute_at(s.out, s.task);
   if (s.slope.defined())
     s.slope.compute_at(s.out, s.task);
-  s.query.compute_at(s.out, s.task)
-      .store_in(MemoryType::Register)
-      .vectorize(s.dim, lanesFor(s.headSize, width));
+  if (s.query.defined())
+    s.query.compute_at(s.out, s.task)
+        .store_in(MemoryType::Register)
+        .vectorize(s.dim, lanesFor(s.headSize, width));
   s.state.compute_at(s.out, s.task).store_in(MemoryType::Register).vectorize(s.element, lanes);
   s.state.update().reorder(s.element, s.g, s.block).vectorize(s.element, lanes);
 }

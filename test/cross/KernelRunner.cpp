@@ -4,6 +4,7 @@
 //   start     u64 size of the image, u64 offset of the entry, the image
 //   request   i32[8] integers, i32 tasks, i32 step, u64 scratch bytes, u64 n, u64[n] sizes,
 //   contents answer    the contents after all tasks ran, `step` at a time
+// In the phases of a split kernel its partial results are the last buffer.
 // Numbers are little-endian. Each buffer ends at a page that nobody may touch.
 #include "runtime/core/Image.h"
 #include "runtime/core/KernelABI.h"
@@ -74,7 +75,8 @@ void answer(TernKernelFunction kernel, const int32_t (&integers)[TERN_INT_COUNT]
     if (!receive(buffers.back().data, size))
       fail("the request ended early");
   }
-  const TernArgs args{pointers.data(), integers, scratch.size ? scratch.data : nullptr};
+  void *const partials = integers[TERN_INT_PHASE] && !pointers.empty() ? pointers.back() : nullptr;
+  const TernArgs args{pointers.data(), integers, scratch.size ? scratch.data : partials};
   for (int32_t first = 0; first < tasks; first += step)
     kernel(&args, first, first + step < tasks ? first + step : tasks);
   for (const GuardedMemory &buffer : buffers)

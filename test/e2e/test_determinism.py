@@ -52,10 +52,12 @@ def artifact(request: pytest.FixtureRequest, build_model: BuildModel, compile_gg
 Row = tuple[int, int, int, bool]  # slot, position, token, wanted
 
 
-def forward(artifact: Path, calls: list[list[Row]], threads: int = 2, slots: int = 1) -> np.ndarray:
+def forward(
+    artifact: Path, calls: list[list[Row]], threads: int = 2, slots: int = 1, context: int = 1024
+) -> np.ndarray:
     """Logits of the wanted rows, in order: float32 [rows, vocabulary]."""
     lines = [" ".join(f"{s}:{p}:{t}{'!' if want else ''}" for s, p, t, want in call) for call in calls]
-    result = succeed("forward_probe", artifact, threads, slots, 1024, stdin="\n".join(lines).encode())
+    result = succeed("forward_probe", artifact, threads, slots, context, stdin="\n".join(lines).encode())
     rows = sum(want for call in calls for *_, want in call)
     return np.frombuffer(result.out, np.float32).reshape(rows, -1)
 
@@ -146,6 +148,34 @@ def test_attention_blocks_do_not_change_a_bit(
     for size in (7, 64):
         calls, wanted = in_chunks(tokens, size)
         assert np.array_equal(forward(artifact, calls, threads=2), expected[wanted]), f"chunks of {size}"
+
+
+# Few key heads: with more threads than these, a row's attention is split by blocks of 512 positions.
+SPLIT: list[tuple[ModelSpec, tuple[str, ...]]] = [
+    (ModelSpec("split-one-key-head", kv_heads=1, context=2048), ()),
+    (ModelSpec("split-one-key-head", kv_heads=1, context=2048), ("--kv=q8",)),
+    (ModelSpec("split-gemma3", family="gemma3", head_size=24, layers=6, tied=True, kv_heads=1, context=2048), ()),
+    (ModelSpec("split-bloom", family="bloom", hidden=96, kv_heads=6, feed_forward=384, tied=True, context=2048), ()),
+]
+
+
+@pytest.mark.parametrize("compiled", SPLIT, ids=name)
+def test_splitting_a_long_context_over_threads_does_not_change_a_bit(
+    compiled: tuple[ModelSpec, tuple[str, ...]], build_model: BuildModel, compile_gguf: Compile
+) -> None:
+    """Tokens one by one behind 1,230 and 600 positions, in one slot and in two at a time."""
+    spec, options = compiled
+    artifact = compile_gguf(build_model(spec).path, *options)
+    tokens = [random_tokens(1240, spec.vocabulary, seed=slot) for slot in range(2)]
+    prompts = [call for slot, end in enumerate((1230, 600)) for call in in_chunks(tokens[slot][:end], 64, slot)[0]]
+    calls = [[(slot, at, token, False) for slot, at, token, _ in call] for call in prompts]
+    for step in range(4):
+        calls.append([(0, 1230 + step, tokens[0][1230 + step], True)])
+    for step in range(4, 8):
+        calls.append([(1, 596 + step, tokens[1][596 + step], True), (0, 1230 + step, tokens[0][1230 + step], True)])
+    one = forward(artifact, calls, threads=1, slots=2, context=2048)
+    for threads in (2, 3, 8):
+        assert np.array_equal(one, forward(artifact, calls, threads, slots=2, context=2048)), f"{threads} threads"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
-// Writes seeds for artifact_fuzzer: the toy model without and with a tokenizer, and with a cache of
-// codes; and for slot_state_fuzzer: slots of the toy model.
+// Writes seeds for artifact_fuzzer: the toy model without and with a tokenizer, with a cache of
+// codes, and with tasks that can be split; and for slot_state_fuzzer: slots of the toy model.
 #include "test/unit/runtime/ToyArtifact.h"
 #include "test/unit/runtime/ToyText.h"
 
@@ -46,12 +46,18 @@ int main(int argc, char **argv) {
   }
   std::filesystem::create_directories(argv[1]);
   std::filesystem::create_directories(argv[2]);
-  tern::test::ToyArtifact plain, withText, codes;
+  tern::test::ToyArtifact plain, withText, codes, split;
   withText.table.tokenizer = tern::test::toyTokenizer();
   tern::fb::KvCacheT &cache = *codes.table.kv_caches[0];
   cache.type = tern::fb::ElementType::i8; // two bytes of a position's numbers are its scale
   cache.head_size = cache.value_size = TOY_WIDTH * sizeof(float) - 2;
-  if (write(std::filesystem::path(argv[1]) / "toy.tern", plain) &&
+  for (auto &kernel : split.variant().kernels)
+    if (kernel->name == "toy_mix") {
+      kernel->scratch_bytes = 0;
+      kernel->partial_bytes = 64;
+    }
+  if (write(std::filesystem::path(argv[1]) / "toy-split.tern", split) &&
+      write(std::filesystem::path(argv[1]) / "toy.tern", plain) &&
       write(std::filesystem::path(argv[1]) / "toy-text.tern", withText) &&
       write(std::filesystem::path(argv[1]) / "toy-codes.tern", codes) &&
       writeSlot(std::filesystem::path(argv[2]) / "empty.slot", 0) &&

@@ -83,7 +83,8 @@ Json variantJson(const fb::Variant &variant, const VariantWeights::Bytes &weight
           {"kernels", listJson(variant.kernels(),
                                [](const fb::Kernel *kernel) {
                                  return Json{{"name", text(kernel->name())},
-                                             {"scratch_bytes", kernel->scratch_bytes()}};
+                                             {"scratch_bytes", kernel->scratch_bytes()},
+                                             {"partial_bytes", kernel->partial_bytes()}};
                                })},
           {"plans", listJson(variant.plans(), [](const fb::Plan *plan) {
              return Json{{"function", plan->function()},

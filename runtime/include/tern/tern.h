@@ -255,7 +255,7 @@ typedef struct tern_memory_estimate {
   size_t struct_size;
   uint64_t kv_bytes;
   uint64_t arena_bytes;
-  uint64_t scratch_bytes;  /* all workers */
+  uint64_t scratch_bytes;  /* of all workers, and what blocks of a long context leave for merging */
   uint64_t sampling_bytes; /* sampling, and the generations of all slots */
   uint64_t other_bytes;    /* logits, pointer tables, code, history */
   uint64_t total_bytes;

@@ -52,7 +52,7 @@ public:
       : g(g), scale(scale), change(change), kernel(attentionText(g, scale, change), target) {}
 
   std::vector<float> run(Cache &cache, const std::vector<Row> &rows,
-                         const std::vector<float> &query, int chunk = 0) {
+                         const std::vector<float> &query, int chunk = 0, bool split = false) {
     int t = int(rows.size()), queryStride = padded(g.heads * g.headSize),
         resultStride = padded(g.heads * g.valueSize);
     std::vector<GuardedBuffer> buffers;
@@ -71,7 +71,10 @@ public:
     }
     buffers.emplace_back(size_t(t) * resultStride * 4);
     kernel.blocksPerSlot = cache.blocksPerSlot;
-    kernel.run(buffers, t, 0, chunk);
+    if (split)
+      kernel.runSplit(buffers, t, taskBlocks(rows), chunk);
+    else
+      kernel.run(buffers, t, 0, chunk);
     std::vector<float> result;
     for (int r = 0; r < t; ++r) {
       const float *row = buffers[6].as<float>() + size_t(r) * resultStride;
@@ -81,6 +84,14 @@ public:
     cache.values = std::move(buffers[2]);
     cache.table = std::move(buffers[3]);
     return result;
+  }
+
+  /// Blocks of 512 positions that the tasks of these rows are split into, as the runtime does it.
+  int taskBlocks(const std::vector<Row> &rows) const {
+    int blocks = 1;
+    for (const Row &row : rows)
+      blocks = std::max(blocks, row.position / 512 + 1);
+    return g.window ? std::min(blocks, (g.window + 510) / 512 + 1) : blocks;
   }
 
   std::vector<double> reference(Cache &cache, Row row, const float *query) const {

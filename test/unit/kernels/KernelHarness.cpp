@@ -106,14 +106,31 @@ std::vector<GuardedBuffer> TestKernel::makeBuffers(int tokens, int wanted) const
 }
 
 void TestKernel::run(std::vector<GuardedBuffer> &buffers, int tokens, int wanted, int chunk) const {
-  std::vector<void *> pointers;
-  for (GuardedBuffer &buffer : buffers)
-    pointers.push_back(buffer.data());
   int32_t integers[TERN_INT_COUNT] = {};
   integers[TERN_INT_TOKENS] = tokens;
   integers[TERN_INT_WANTED] = wanted;
   integers[TERN_INT_BLOCKS_PER_SLOT] = blocksPerSlot;
-  int tasks = int(signature.tasks.at(tokens, wanted));
+  runPhase(buffers, integers, int(signature.tasks.at(tokens, wanted)), chunk);
+}
+
+void TestKernel::runSplit(std::vector<GuardedBuffer> &buffers, int tokens, int blocks,
+                          int chunk) const {
+  int tasks = int(signature.tasks.at(tokens, 0));
+  int32_t integers[TERN_INT_COUNT] = {};
+  integers[TERN_INT_TOKENS] = tokens;
+  integers[TERN_INT_BLOCKS_PER_SLOT] = blocksPerSlot;
+  integers[TERN_INT_TASK_BLOCKS] = blocks;
+  buffers.emplace_back(size_t(tasks) * blocks * signature.partialBytes);
+  for (auto [phase, phaseTasks] :
+       {std::pair(TERN_PHASE_BLOCKS, tasks * blocks), std::pair(TERN_PHASE_MERGE, tasks)}) {
+    integers[TERN_INT_PHASE] = phase;
+    runPhase(buffers, integers, phaseTasks, chunk);
+  }
+  buffers.pop_back();
+}
+
+void TestKernel::runPhase(std::vector<GuardedBuffer> &buffers,
+                          const int32_t (&integers)[TERN_INT_COUNT], int tasks, int chunk) const {
   int step = chunk ? chunk : std::max(tasks, 1);
   if (remote) {
     std::vector<std::span<uint8_t>> spans;
@@ -121,8 +138,12 @@ void TestKernel::run(std::vector<GuardedBuffer> &buffers, int tokens, int wanted
       spans.emplace_back(buffer.data(), buffer.size());
     return remote->run(spans, integers, signature.scratchBytes, tasks, step);
   }
+  std::vector<void *> pointers;
+  for (GuardedBuffer &buffer : buffers)
+    pointers.push_back(buffer.data());
   GuardedBuffer scratch(signature.scratchBytes);
-  TernArgs args{pointers.data(), integers, signature.scratchBytes ? scratch.data() : nullptr};
+  void *shared = integers[TERN_INT_PHASE] ? pointers.back() : nullptr;
+  TernArgs args{pointers.data(), integers, signature.scratchBytes ? scratch.data() : shared};
   for (int first = 0; first < tasks; first += step)
     function(&args, first, std::min(tasks, first + step));
 }

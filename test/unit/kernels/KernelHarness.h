@@ -50,12 +50,16 @@ public:
   std::vector<GuardedBuffer> makeBuffers(int tokens, int wanted = 0) const;
   /// All tasks, in ranges of `chunk` tasks (0: one range).
   void run(std::vector<GuardedBuffer> &buffers, int tokens, int wanted = 0, int chunk = 0) const;
+  /// The same for a kernel with partial results: each task split into `blocks` blocks, then merged.
+  void runSplit(std::vector<GuardedBuffer> &buffers, int tokens, int blocks, int chunk = 0) const;
   /// The entry itself, for callers with buffers of their own; null for a kernel that runs
   /// elsewhere.
   TernKernelFunction entry() const { return function; }
 
 private:
   void compile(const std::string &text, const std::string &target);
+  void runPhase(std::vector<GuardedBuffer> &buffers, const int32_t (&integers)[TERN_INT_COUNT],
+                int tasks, int chunk) const;
 
   std::unique_ptr<LoadedImage> image;   ///< on this machine,
   std::unique_ptr<RemoteKernel> remote; ///< or elsewhere

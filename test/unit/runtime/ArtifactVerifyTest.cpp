@@ -72,6 +72,15 @@ static constexpr uint64_t huge = UINT64_MAX;
 
 static const Case cases[] = {
     {"NewerReader", unsupported, "update the runtime", [](auto &t) { t.table.minimum_reader = 3; }},
+    {"PartialBytesOfAKernelWithoutKeys", invalid, "partial results",
+     [](auto &t) { t.variant().kernels[0]->partial_bytes = 64; }},
+    {"PartialBytesMisaligned", invalid, "partial results",
+     [](auto &t) {
+       t.variant().kernels[2]->scratch_bytes = 0;
+       t.variant().kernels[2]->partial_bytes = 65;
+     }},
+    {"PartialBytesBesideScratch", invalid, "partial results",
+     [](auto &t) { t.variant().kernels[2]->partial_bytes = 64; }},
     {"FileSize", invalid, "truncated", [](auto &t) { t.table.file_size = 12345; }},
     {"NoBatch", invalid, "max_batch", [](auto &t) { t.table.max_batch = 0; }},
     {"HugeBatch", invalid, "max_batch", [](auto &t) { t.table.max_batch = 1 << 30; }},
