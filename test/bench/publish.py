@@ -66,11 +66,13 @@ def interval(values: list[float]) -> str:
 
 
 def summary(rows: list[Row]) -> str:
-    """With the most threads: speeds, and the span of the starts."""
+    """With the most threads: decoding, prefill of the shortest prompt, and the span of the starts."""
     most = [row for row in rows if row["threads"] == max(row["threads"] for row in rows)]
     cells = []
     for row in most:
         for metric in speeds_of(row):
+            if metric.startswith("prefill") and metric != shortest(row, "prefill"):
+                continue
             peer = better_peer(row, metric)
             label = LABELS.get(row["encoding"], row["encoding"].upper())
             other = [f"{median(row, peer, metric):.0f}", f"{ratio(row, metric):.2f}"] if peer else ["", ""]

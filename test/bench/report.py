@@ -66,6 +66,8 @@ def number(value: float) -> str:
 
 
 def spread(values: list[float]) -> str:
+    if len(values) == 1:
+        return number(values[0])
     return f"{number(statistics.median(values))} ({number(min(values))} to {number(max(values))})"
 
 
