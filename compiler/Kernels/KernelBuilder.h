@@ -242,7 +242,8 @@ llvm::Error buildAttention(KernelBuilder &, AttentionOp);
 /// computed beside the store and not beside the kernel's rows.
 bool feedsKvStore(mlir::Value value);
 
-/// e^x to 1.1e-7 of itself, without a library call: 0 below -87.1, infinite from 2^128, NaN of NaN.
+/// e^x to 1.1e-7 of itself, without a library call: 0 below -86.99, infinite from 2^128, NaN of
+/// NaN.
 Halide::Expr exponential(const Halide::Expr &x);
 
 /// NaN for NaN and 0 for any number: added to what a function loses NaN in.

@@ -2,7 +2,7 @@
 //
 // What is no finite number follows IEEE arithmetic, op by op: a NaN in gives a NaN out (also of a
 // minimum or maximum), and what leaves the range of f32 is infinite. The functions that are
-// computed here keep that: e^x is infinite above ln(2^128) and 0 below -87.1, tanh and erf are 1
+// computed here keep that: e^x is infinite above ln(2^128) and 0 below -86.99, tanh and erf are 1
 // and -1 at the infinities. So x / (1 + e^-x) of -inf is -inf / inf, NaN, and of the lowest number
 // -0.
 #include "compiler/Kernels/KernelBuilder.h"

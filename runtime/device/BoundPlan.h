@@ -35,7 +35,7 @@ struct PlanObserver {
   /// After each call and copy, and each fetch of streamed weights, on the thread that runs the
   /// plan.
   void (*ranCommand)(void *context, uint32_t command, uint64_t begin, uint64_t end) = nullptr;
-  /// After each range of a call's tasks, on the thread that ran it; one at a time for a worker.
+  /// After each piece of a call's tasks, on the thread that ran it; one at a time for a worker.
   void (*ranTasks)(void *context, uint32_t command, uint32_t worker, uint64_t begin,
                    uint64_t end) = nullptr;
 };

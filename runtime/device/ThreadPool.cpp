@@ -172,11 +172,9 @@ uint32_t ThreadPool::runPieces(uint32_t loop, uint32_t owner, uint32_t runner) {
 
 /// The runner's own pieces, then what is left of the others'.
 void ThreadPool::runLoop(uint32_t loop, uint32_t runner) {
-  uint32_t taken = 0;
   for (uint32_t i = 0; i < workerCount; ++i)
-    taken += runPieces(loop, (runner + i) % workerCount, runner);
-  if (taken)
-    pending.countDown(taken);
+    if (const uint32_t taken = runPieces(loop, (runner + i) % workerCount, runner))
+      pending.countDown(taken); // before looking on: others may wait for these alone
 }
 
 void *ThreadPool::threadMain(void *argument) {

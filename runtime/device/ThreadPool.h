@@ -4,8 +4,9 @@
 // waits for its next range by spinning for a bounded time and parks after it, so a decoding step
 // costs no system call per loop while an idle session costs no CPU. The ranges depend only on the
 // task count and the number of workers. Each is cut into a few pieces, which its worker takes in
-// order; who has finished his own takes what is left of the others': a worker that sleeps, that
-// runs on a slower CPU, or that a loaded machine has no CPU for, delays a loop by a piece at most.
+// order; who has finished his own takes what is left of the others'. A worker that has not begun a
+// piece, because it sleeps or a loaded machine has no CPU for it, delays nobody; a slow one delays
+// a loop by the piece that it has begun.
 #ifndef TERN_RUNTIME_DEVICE_THREADPOOL_H
 #define TERN_RUNTIME_DEVICE_THREADPOOL_H
 

@@ -337,7 +337,7 @@ def Tern_MapOp : Tern_PureOp<"map", [SingleBlockImplicitTerminator<"::tern::Yiel
 
     What is no finite number follows IEEE arithmetic op by op, in f32: NaN in gives NaN out (also of `arith.minimumf` and
     `arith.maximumf`), `arith.cmpf` holds for NaN as its predicate says, what leaves the range is infinite. `math.exp` is
-    0 below -87.1 (no subnormal results), `math.tanh` and `math.erf` are 1 and -1 at the infinities. A SiLU or GELU of
+    0 below -86.99 (no subnormal results), `math.tanh` and `math.erf` are 1 and -1 at the infinities. A SiLU or GELU of
     -inf is thus NaN, of the lowest number -0.
 
     ```mlir
