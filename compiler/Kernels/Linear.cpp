@@ -125,7 +125,7 @@ void LinearBuilder::groupedSum(const ActValue &x) {
   Expr dot, minimumDot;
   if (!encoding.hasSuper()) {
     dot = stages.dot(lane, part, tile, row, 0, 0, g);
-  } else if (encoding.minimum && minimumsBesideScales()) {
+  } else if (minimumsBesideScales()) {
     dot = stages.superDot(lane, part, tile, row, g)[0];
     minimumDot = stages.superDot(lane, part, tile, row, g)[1];
   } else {

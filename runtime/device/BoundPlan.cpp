@@ -136,15 +136,15 @@ Status BoundPlan::bind(const Model &boundModel, const fb::Plan &plan, const Memo
       return Count{extent.constant(), extent.per_token(), extent.per_wanted()};
     };
     if (const fb::CallCommand *call = command.op_as_CallCommand()) {
+      const fb::Kernel &kernel = *model->variant().kernels()->Get(call->kernel());
       step.kind = Kind::call;
-      step.count = countOf(*model->variant().kernels()->Get(call->kernel())->tasks());
-      step.partialBytes = model->variant().kernels()->Get(call->kernel())->partial_bytes();
+      step.count = countOf(*kernel.tasks());
+      step.partialBytes = kernel.partial_bytes();
       step.maxBlocks = UINT32_MAX;
       step.kernel = model->kernel(call->kernel());
       step.buffers = next;
       for (uint32_t b = 0; b < sizeOf(call->buffers()); ++b) {
         const fb::Buffer &buffer = *plan.buffers()->Get(call->buffers()->Get(b));
-        const fb::Kernel &kernel = *model->variant().kernels()->Get(call->kernel());
         if (kernel.arguments()->Get(b)->access() != fb::AccessKind::read && isKvOrHidden(buffer))
           hiddenSteps = i + 1;
         if (buffer.space() == fb::MemorySpace::kv_key)

@@ -159,8 +159,7 @@ uint32_t ThreadPool::runPieces(uint32_t loop, uint32_t owner, uint32_t runner) {
        seen >> 32 == loop && uint32_t(seen) != 0;) {
     if (!left.compare_exchange_weak(seen, seen - 1, std::memory_order_acq_rel))
       continue;
-    const int32_t first = begin(taskCount, owner, workerCount);
-    const int32_t tasks = begin(taskCount, owner + 1, workerCount) - first;
+    const int32_t first = begin(taskCount, owner, workerCount), tasks = tasksOf(owner);
     const uint32_t pieces = piecesIn(tasks), piece = pieces - uint32_t(seen);
     rangeFunction(rangeContext, runner, first + begin(tasks, piece, pieces),
                   first + begin(tasks, piece + 1, pieces));
@@ -201,17 +200,15 @@ void ThreadPool::run(int32_t tasks, Range range, void *context) {
   taskCount = tasks;
   const uint32_t loop = ++loopNumber;
   uint32_t total = 0;
-  for (uint32_t i = 0; i < workerCount; ++i)
-    total += piecesIn(begin(tasks, i + 1, workerCount) - begin(tasks, i, workerCount));
-  pending.store(total);
-  // All pieces are there before anybody is called: who is, takes from all.
   for (uint32_t i = 0; i < workerCount; ++i) {
-    const uint32_t pieces =
-        piecesIn(begin(tasks, i + 1, workerCount) - begin(tasks, i, workerCount));
+    const uint32_t pieces = piecesIn(tasksOf(i));
+    total += pieces;
     piecesOf(i).left.store(uint64_t(loop) << 32 | pieces, std::memory_order_release);
   }
+  pending.store(total);
+  // Nobody knows the loop's number before all of that is there: who is called takes from all.
   for (uint32_t i = 1; i < workerCount; ++i)
-    if (begin(tasks, i, workerCount) < begin(tasks, i + 1, workerCount))
+    if (tasksOf(i) > 0)
       others[i - 1].loop.store(loop);
   runLoop(loop, 0);
   for (uint32_t left = pending.load(); left != 0;)

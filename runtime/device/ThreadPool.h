@@ -98,6 +98,10 @@ private:
   };
   static void *threadMain(void *worker);
   Pieces &piecesOf(uint32_t worker) { return worker ? others[worker - 1].pieces : callerPieces; }
+  /// Tasks of a worker's range of the loop under way.
+  int32_t tasksOf(uint32_t worker) const {
+    return begin(taskCount, worker + 1, workerCount) - begin(taskCount, worker, workerCount);
+  }
   uint32_t runPieces(uint32_t loop, uint32_t owner, uint32_t runner);
   void runLoop(uint32_t loop, uint32_t runner);
   Status assignCpus();

@@ -18,7 +18,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from report import TERN, Row, bandwidth_share, better_peer, jitter, number, ratio, scaled, shortest, spread
+from report import MACHINE, TERN, Row, bandwidth_share, better_peer, jitter, number, ratio, scaled, shortest, spread
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "docs/status.md")
@@ -113,7 +113,7 @@ def steps(rows: list[Row]) -> str:
         line.append(" / ".join(f"{quotient:.2f}" for quotient in quotients))
         if with_machine:
             own = row.get("jitter", {})
-            line.append(", ".join(f"{statistics.median(own[kind]):.2f}" for kind in ("compute", "read") if kind in own))
+            line.append(", ".join(f"{statistics.median(own[kind]):.2f}" for kind in MACHINE if kind in own))
         cells.append([*line, both(row, "start to first token"), both(row, "peak resident")])
     return lines_of(header, cells)
 

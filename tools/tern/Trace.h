@@ -11,7 +11,7 @@ namespace tern::cli {
 
 /// Generates `tokens` tokens after the first one behind `prompt` in a session of its own, and
 /// writes what each worker did when: a track with the prompt and each token, then a track for each
-/// worker with its share of every call, named by kernel and weight.
+/// worker with the pieces of calls that it ran, named by kernel and weight.
 void writeTrace(OutputFile &file, const Model &model, const EngineOptions &engine,
                 const std::vector<int32_t> &prompt, uint32_t tokens);
 

@@ -112,6 +112,26 @@ void expectNear(const std::vector<float> &got, const std::vector<double> &want, 
     ASSERT_NEAR(got[i], want[i], tolerance * std::max(1.0, std::fabs(want[i]))) << "element " << i;
 }
 
+/// Of three rows of numbers the second has one of `bads` at its start, middle or end: calls `check`
+/// with each result, whether it is of the run with that element, and whether it is that element.
+void withOneOf(const NormKernel &kernel, std::initializer_list<float> bads, unsigned seed,
+               const std::function<void(float, bool isInRun, bool isPlace)> &check) {
+  const size_t n = size_t(kernel.shape.n), size = size_t(kernel.shape.size());
+  for (float bad : bads)
+    for (size_t at : {size_t(0), n / 2, n - 1}) {
+      std::vector<float> x = randomFloats(3 * n, seed);
+      x[n + at] = bad;
+      const std::vector<float> result = kernel.run(x);
+      const size_t first = n + at / size * size;
+      for (size_t i = 0; i < result.size(); ++i) {
+        SCOPED_TRACE(i);
+        check(result[i], i >= first && i < first + size, i == n + at);
+        if (testing::Test::HasFatalFailure())
+          return;
+      }
+    }
+}
+
 } // namespace
 
 // Up to where a sum of squares leaves f32's range, and down to where only epsilon is left of it.
@@ -175,37 +195,20 @@ TEST_P(NormExtremes, LayerNormBeyondTheRange) {
 
 TEST_P(NormExtremes, NaNFillsItsRunAndNoOther) {
   forEach({Kind::Rms, Kind::Layer}, [](const NormKernel &kernel) {
-    const size_t n = size_t(kernel.shape.n), size = size_t(kernel.shape.size());
-    for (float bad : {NAN, -NAN})
-      for (size_t at : {size_t(0), n / 2, n - 1}) {
-        std::vector<float> x = randomFloats(3 * n, 5);
-        x[n + at] = bad;
-        const std::vector<float> result = kernel.run(x);
-        const size_t first = n + at / size * size;
-        for (size_t i = 0; i < result.size(); ++i)
-          ASSERT_EQ(std::isnan(result[i]), i >= first && i < first + size) << i;
-      }
+    withOneOf(kernel, {NAN, -NAN}, 5,
+              [](float value, bool isInRun, bool) { ASSERT_EQ(std::isnan(value), isInRun); });
   });
 }
 
 // Infinity times 0, the inverse root of an infinite mean square, is NaN; the rest are zeros.
 TEST_P(NormExtremes, InfinityBecomesNaNBesideZeros) {
   forEach({Kind::Rms, Kind::Layer}, [](const NormKernel &kernel) {
-    const size_t n = size_t(kernel.shape.n), size = size_t(kernel.shape.size());
-    for (float bad : {infinity, -infinity})
-      for (size_t at : {size_t(0), n / 2, n - 1}) {
-        std::vector<float> x = randomFloats(3 * n, 6);
-        x[n + at] = bad;
-        const std::vector<float> result = kernel.run(x);
-        const size_t first = n + at / size * size;
-        for (size_t i = 0; i < result.size(); ++i) {
-          const bool isInRun = i >= first && i < first + size;
-          const bool isNaN = kernel.kind == Kind::Layer ? isInRun : i == n + at;
-          ASSERT_EQ(std::isnan(result[i]), isNaN) << i;
-          if (isInRun && !isNaN)
-            ASSERT_EQ(result[i], 0) << i;
-        }
-      }
+    withOneOf(kernel, {infinity, -infinity}, 6, [&](float value, bool isInRun, bool isPlace) {
+      const bool isNaN = kernel.kind == Kind::Layer ? isInRun : isPlace;
+      ASSERT_EQ(std::isnan(value), isNaN);
+      if (isInRun && !isNaN)
+        ASSERT_EQ(value, 0);
+    });
   });
 }
 
