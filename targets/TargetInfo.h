@@ -28,7 +28,8 @@ struct TargetInfo {
   bool hasFusedMultiplyAdd = true; ///< of floats
   bool hasDot4 = false;            ///< an instruction adds four byte products to an i32 lane
   bool dot4IsSigned = false; ///< its codes are i8 (sdot), else u8 (vpdpbusd); activations are i8
-  unsigned byteShuffle = 0;  ///< widest vector of bytes looked up in a table of 16; 0: none
+  bool broadcastsOperands = false; ///< arithmetic takes one number in memory for all lanes (EVEX)
+  unsigned byteShuffle = 0;        ///< widest vector of bytes looked up in a table of 16; 0: none
 };
 
 /// The named target ("host" picks the best this CPU has); the error lists the known names.

@@ -17,6 +17,8 @@ namespace tern {
 namespace {
 
 constexpr int keyTile = 16, tilesPerCacheBlock = 4;
+/// Independent sums that keep one multiplication a cycle going.
+constexpr int latencyHeads = 4;
 
 /// The largest divisor of n that is at most `limit`.
 int divisorUpTo(int n, int limit) {
@@ -38,7 +40,8 @@ public:
   AttentionSchedule(AttentionStages &stages, const TargetInfo &target)
       : s(stages), width(int(target.vectorBytes) / 4),
         // Sums that fit in the registers beside operands.
-        sumVectors(target.vectorRegisters >= 32 ? 20 : 10) {}
+        sumVectors(target.vectorRegisters >= 32 ? 20 : 10),
+        broadcastsOperands(target.broadcastsOperands) {}
 
   void run() {
     outer();
@@ -57,9 +60,18 @@ private:
 
   /// Query heads whose sums are kept at once.
   int headsPerPass() const { return divisorUpTo(s.groupHeads, sumVectors); }
+  /// Vectors of keys or values that each head's number is multiplied by at once: as many as leave
+  /// registers, or one where a multiplication takes a number used once from memory and the heads
+  /// hide its latency. Broadcast to a register, the number would cost half a multiplication of
+  /// 64 bytes (Zen 4: 8 heads by 2 vectors reach 87 % of its peak, 8 by 1 99 %).
+  int vectorsPerPass() const {
+    int heads = headsPerPass();
+    return broadcastsOperands && heads >= latencyHeads ? 1 : std::max(1, sumVectors / heads);
+  }
 
   AttentionStages &s;
   int width, sumVectors;
+  bool broadcastsOperands;
   Var vector{"vector"}, unrolled{"unrolled"}, inner{"inner"}, gInner{"gInner"};
 };
 
@@ -83,7 +95,7 @@ void AttentionSchedule::outer() {
 void AttentionSchedule::scores() {
   int heads = headsPerPass();
   // Few heads leave registers for several vectors of keys: part of a tile, or up to 4 tiles.
-  int vectors = int(llvm::bit_floor(unsigned(sumVectors / heads)));
+  int vectors = int(llvm::bit_floor(unsigned(vectorsPerPass())));
   int lanes = std::min(keyTile, vectors * width);
   int tiles = std::clamp(vectors * width / keyTile, 1, tilesPerCacheBlock);
   Var laneInner("laneInner"), tileInner("tileInner");
@@ -147,7 +159,7 @@ void AttentionSchedule::weights() {
 void AttentionSchedule::values() {
   int lanes = lanesFor(s.valueSize, width);
   int heads = headsPerPass();
-  int vectors = divisorUpTo(s.valueSize / lanes, std::max(1, sumVectors / heads));
+  int vectors = divisorUpTo(s.valueSize / lanes, vectorsPerPass());
   int elements = vectors * lanes;
   s.blockValues.compute_at(s.state, s.block)
       .store_in(MemoryType::Register)

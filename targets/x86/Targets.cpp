@@ -69,6 +69,7 @@ TargetInfo avx512Vnni() {
   target.vectorBytes = target.byteShuffle = 64;
   target.vectorRegisters = 32;
   target.hasDot4 = true;
+  target.broadcastsOperands = true;
   return target;
 }
 
