@@ -198,17 +198,20 @@ void BoundPlan::runObservedRange(void *context, uint32_t worker, int32_t first, 
 }
 
 /// How many blocks the tasks of a call are split into; 1: a single pass, which costs a barrier less
-/// and is taken unless it leaves workers idle for a block's time at least.
-uint32_t BoundPlan::taskBlocks(const Step &step, uint64_t tasks, const int32_t *integers) const {
-  if (!step.partialBytes)
+/// and is taken unless blocks apart would be done an eighth sooner. In units of a block's time, a
+/// pass takes as long as one worker's share of equal tasks, and no less than the longest of them.
+uint32_t BoundPlan::taskBlocks(const Step &step, uint64_t tasks, uint64_t rows,
+                               const RowBlocks &blocks) const {
+  if (!step.partialBytes || !tasks || !rows)
     return 1;
-  const uint32_t inUse = uint32_t(integers[TERN_INT_TASK_BLOCKS]);
-  const uint32_t blocks = inUse < step.maxBlocks ? inUse : step.maxBlocks;
-  if (tasks * blocks > partials.size() / step.partialBytes)
+  const uint64_t longest = blocks.longest < step.maxBlocks ? blocks.longest : step.maxBlocks;
+  if (tasks * longest > partials.size() / step.partialBytes)
     return 1;
-  const uint64_t workers = pool->workers();
-  const auto longest = [&](uint64_t count) { return (count + workers - 1) / workers; };
-  return longest(tasks * blocks) < longest(tasks) * blocks ? blocks : 1;
+  const uint64_t ofRows = blocks.total < rows * longest ? blocks.total : rows * longest;
+  const uint64_t total = ofRows * tasks / rows;
+  const uint64_t share = (tasks + pool->workers() - 1) / pool->workers() * total / tasks;
+  const uint64_t apart = (total + pool->workers() - 1) / pool->workers();
+  return apart * 8 <= (share > longest ? share : longest) * 7 ? uint32_t(longest) : 1;
 }
 
 void BoundPlan::runSplit(Call call, int32_t tasks, uint32_t blocks, ThreadPool::Range range) {
@@ -224,10 +227,16 @@ void BoundPlan::runSplit(Call call, int32_t tasks, uint32_t blocks, ThreadPool::
   pool->run(tasks, range, &call);
 }
 
+void RowBlocks::add(uint32_t position) {
+  const uint32_t blocks = position / attentionStepPositions + 1;
+  longest = blocks > longest ? blocks : longest;
+  total += blocks;
+}
+
 /// Two copies of the loop, so that nothing is asked or timed where nobody watches.
 template <bool observed>
-Status BoundPlan::runCommands(const int32_t *integers, const std::atomic<bool> *cancel,
-                              bool hiddenOnly) {
+Status BoundPlan::runCommands(const int32_t *integers, const RowBlocks &blocks,
+                              const std::atomic<bool> *cancel, bool hiddenOnly) {
   const size_t count = hiddenOnly ? hiddenSteps : steps.size();
   for (uint32_t i = 0; i < count; ++i) {
     const Step &step = steps[i];
@@ -239,8 +248,9 @@ Status BoundPlan::runCommands(const int32_t *integers, const std::atomic<bool> *
       Call call = {&step, integers, scratch.data(), scratchStride, observer, i};
       const ThreadPool::Range range = observed ? runObservedRange : runRange;
       const uint64_t tasks = step.count.at(integers);
-      if (const uint32_t blocks = taskBlocks(step, tasks, integers); blocks > 1)
-        runSplit(call, int32_t(tasks), blocks, range);
+      const uint64_t rows = uint64_t(integers[TERN_INT_TOKENS]);
+      if (const uint32_t parts = taskBlocks(step, tasks, rows, blocks); parts > 1)
+        runSplit(call, int32_t(tasks), parts, range);
       else
         pool->run(int32_t(tasks), range, &call);
       break;
@@ -268,12 +278,12 @@ Status BoundPlan::runCommands(const int32_t *integers, const std::atomic<bool> *
   return {};
 }
 
-Status BoundPlan::run(const int32_t integers[TERN_INT_COUNT], const std::atomic<bool> *cancel,
-                      bool hiddenOnly) {
+Status BoundPlan::run(const int32_t integers[TERN_INT_COUNT], const RowBlocks &blocks,
+                      const std::atomic<bool> *cancel, bool hiddenOnly) {
   ScopedPin callerPin;
   TERN_RETURN_IF_ERROR(pool->pinCaller(callerPin));
-  const Status status = observer ? runCommands<true>(integers, cancel, hiddenOnly)
-                                 : runCommands<false>(integers, cancel, hiddenOnly);
+  const Status status = observer ? runCommands<true>(integers, blocks, cancel, hiddenOnly)
+                                 : runCommands<false>(integers, blocks, cancel, hiddenOnly);
   if (stream)
     stream->finish();
   return status;

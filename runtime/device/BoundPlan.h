@@ -40,6 +40,14 @@ struct PlanObserver {
                    uint64_t end) = nullptr;
 };
 
+/// Blocks of 512 positions (attentionStepPositions) up to those of a call's rows.
+struct RowBlocks {
+  uint32_t longest = 0; ///< up to the furthest row's
+  uint64_t total = 0;   ///< of all rows
+
+  void add(uint32_t position);
+};
+
 class BoundPlan {
 public:
   /// Resolves `plan`, which belongs to the model's chosen variant. The model, the memory and `pool`
@@ -49,13 +57,13 @@ public:
               uint32_t context, const Allocator &allocator, ThreadPool &pool);
 
   /// Runs all commands for integers[TERN_INT_TOKENS] rows, integers[TERN_INT_WANTED] of them
-  /// wanted; integers[TERN_INT_TASK_BLOCKS] blocks of 512 positions hold the furthest row. The
-  /// counts are within the artifact's bounds. `cancel` is looked at between commands and may be
-  /// null; StatusCode::cancelled if it ended the run early. With `hiddenOnly` the commands end
-  /// behind the last that writes a KV cache or output 1. Fails only where weights are streamed and
-  /// cannot be read, or threads are pinned and the calling one cannot be.
-  Status run(const int32_t integers[TERN_INT_COUNT], const std::atomic<bool> *cancel,
-             bool hiddenOnly = false);
+  /// wanted, that look back over `blocks`. The counts are within the artifact's bounds. `cancel` is
+  /// looked at between commands and may be null; StatusCode::cancelled if it ended the run early.
+  /// With `hiddenOnly` the commands end behind the last that writes a KV cache or output 1. Fails
+  /// only where weights are streamed and cannot be read, or threads are pinned and the calling one
+  /// cannot be.
+  Status run(const int32_t integers[TERN_INT_COUNT], const RowBlocks &blocks,
+             const std::atomic<bool> *cancel, bool hiddenOnly = false);
 
   /// From now on run() tells `observer` what it does, which costs it some clock readings; null ends
   /// that. Both functions are set; it outlives the runs it watches.
@@ -102,10 +110,12 @@ private:
   static void runKernel(const Call &call, uint32_t worker, int32_t first, int32_t last);
   static void runRange(void *call, uint32_t worker, int32_t first, int32_t last);
   static void runObservedRange(void *call, uint32_t worker, int32_t first, int32_t last);
-  uint32_t taskBlocks(const Step &step, uint64_t tasks, const int32_t *integers) const;
+  uint32_t taskBlocks(const Step &step, uint64_t tasks, uint64_t rows,
+                      const RowBlocks &blocks) const;
   void runSplit(Call call, int32_t tasks, uint32_t blocks, ThreadPool::Range range);
   template <bool observed>
-  Status runCommands(const int32_t *integers, const std::atomic<bool> *cancel, bool hiddenOnly);
+  Status runCommands(const int32_t *integers, const RowBlocks &blocks,
+                     const std::atomic<bool> *cancel, bool hiddenOnly);
 
   const Model *model = nullptr;
   ThreadPool *pool = nullptr;

@@ -254,7 +254,7 @@ Status Session::forward(const Batch &batch, WantedRows *result, const std::atomi
   const auto rowInput = [&](fb::InputKind kind, uint32_t row) {
     return reinterpret_cast<const int32_t *>(spaces.inputs[size_t(kind)])[row];
   };
-  uint32_t furthest = 0;
+  RowBlocks blocks;
   // From here on what the slots held beyond their first row is gone, even if the call is cancelled.
   for (uint32_t row = 0; row < batch.rows; ++row) {
     const uint32_t slot = uint32_t(rowInput(fb::InputKind::slots, row));
@@ -262,15 +262,14 @@ Status Session::forward(const Batch &batch, WantedRows *result, const std::atomi
     setLength(slot, slotStates[slot].start);
     if (position >= slotStates[slot].written)
       slotStates[slot].written = position + 1;
-    furthest = position > furthest ? position : furthest;
+    blocks.add(position);
     histories[size_t(slot) * sizes.context + position] = batch.tokens[row];
   }
   int32_t integers[TERN_INT_COUNT] = {};
   integers[TERN_INT_TOKENS] = int32_t(batch.rows);
   integers[TERN_INT_WANTED] = int32_t(wanted);
   integers[TERN_INT_BLOCKS_PER_SLOT] = int32_t(sizes.blockTableStride);
-  integers[TERN_INT_TASK_BLOCKS] = int32_t(furthest / attentionStepPositions + 1);
-  TERN_RETURN_IF_ERROR(plan.run(integers, cancel, output == Output::hidden));
+  TERN_RETURN_IF_ERROR(plan.run(integers, blocks, cancel, output == Output::hidden));
   for (uint32_t row = 0; row < batch.rows; ++row) {
     Slot &slot = slotStates[size_t(rowInput(fb::InputKind::slots, row))];
     slot.length = slot.next;

@@ -77,19 +77,31 @@ public:
     at = before;
     forward(rows);
     at += rows;
+    return sorted();
+  }
+
+  /// What it saw of one call with the next row of each slot of `slots`.
+  std::vector<Range> runSlots(const std::vector<int32_t> &slots) {
+    forward(int(slots.size()), slots.data());
+    at += int(std::count(slots.begin(), slots.end(), 0));
+    return sorted();
+  }
+
+private:
+  std::vector<Range> sorted() {
     std::sort(ranges.begin(), ranges.end(), [](const Range &a, const Range &b) {
       return std::pair(a.phase, a.first) < std::pair(b.phase, b.first);
     });
     return ranges;
   }
 
-private:
-  void forward(int rows) {
+  void forward(int rows, const int32_t *slots = nullptr) {
     ranges.clear();
     const std::vector<int32_t> tokens(size_t(rows), 1);
     tern_batch batch = TERN_BATCH_INIT;
     batch.rows = tokens.size();
     batch.tokens = tokens.data();
+    batch.slots = slots;
     tern_error error = TERN_ERROR_INIT;
     EXPECT_EQ(tern_forward(session->handle, &batch, nullptr, &error), TERN_OK) << error.message;
   }
@@ -137,6 +149,23 @@ TEST(SplitTasks, OnlyWhereItGivesIdleWorkersABlock) {
   EXPECT_EQ(blocksOf(two.run(1105, 4), 4), 1);
   EXPECT_EQ(blocksOf(three.run(1100, 2), 2), 3);
   EXPECT_EQ(blocksOf(three.run(1102, 4), 4), 3); // 2 : 1 : 1 becomes 4 : 4 : 4
+}
+
+TEST(SplitTasks, RowsCountByTheirOwnLength) {
+  SplitToy two(2), three(3);
+  two.run(1100, 1);
+  // 3 blocks and 1: a pass takes 3, blocks apart 2.
+  EXPECT_EQ(blocksOf(two.runSlots({0, 1}), 2), 3);
+  // 3 and 1, 1, 1, which the other worker runs in that time.
+  EXPECT_EQ(blocksOf(two.runSlots({0, 1, 1, 1}), 4), 1);
+  three.run(2000, 1);
+  EXPECT_EQ(blocksOf(three.runSlots({0, 1, 1, 1}), 4), 4); // 4 becomes 3
+}
+
+TEST(SplitTasks, OnlyForAnEighthOfTheTime) {
+  SplitToy toy(2);
+  EXPECT_EQ(blocksOf(toy.run(600, 5), 5), 2);  // 6 becomes 5
+  EXPECT_EQ(blocksOf(toy.run(1100, 5), 5), 1); // 9 would become 8
 }
 
 TEST(SplitTasks, OneThreadNeverSplits) {
