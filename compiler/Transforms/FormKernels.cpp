@@ -202,8 +202,8 @@ private:
         LaunchOp::create(builder, cluster.ops.back()->getLoc(), ValueRange(results).getTypes(),
                          FlatSymbolRefAttr::get(kernel.getSymNameAttr()), inputs.getArrayRef());
     for (auto [result, output] : llvm::zip(results, launch.getOutputs())) {
-      if (StringAttr symbol = dims.lookup(result))
-        dims[output] = symbol;
+      // Also where there is none: the output may lie where a value with one lay that is erased now.
+      dims[output] = dims.lookup(result);
       result.replaceAllUsesWith(output);
     }
     for (Operation *op : llvm::reverse(cluster.ops)) {

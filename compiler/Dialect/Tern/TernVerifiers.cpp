@@ -466,6 +466,9 @@ LogicalResult KernelOp::verify() {
       return emitOpError() << "argument " << i
                            << " has a dynamic dimension and needs tern.dim = \"T\", \"R\" or a "
                               "multiple as \"8T\"";
+    if (!dynamic && symbol)
+      return emitOpError() << "argument " << i << " has no dynamic dimension for tern.dim "
+                           << symbol;
   }
   return success();
 }
