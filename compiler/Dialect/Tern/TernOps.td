@@ -473,6 +473,13 @@ def Tern_KernelOp : Tern_Op<"kernel", [FunctionOpInterface, IsolatedFromAbove, S
     ::mlir::ArrayRef<::mlir::Type> getArgumentTypes() { return getFunctionType().getInputs(); }
     ::mlir::ArrayRef<::mlir::Type> getResultTypes() { return getFunctionType().getResults(); }
     ::mlir::Region *getCallableRegion() { return &getBody(); }
+    /// The first op of a kind in the body, or null.
+    template <typename Op> Op find() {
+      for (::mlir::Operation &op : getBody().front())
+        if (auto found = ::llvm::dyn_cast<Op>(op))
+          return found;
+      return {};
+    }
   }];
 }
 
