@@ -17,6 +17,10 @@ extern "C" {
 /// rows of the block table are padded to.
 #define TERN_ATTENTION_BLOCK 512
 
+/// The most bytes of stack that a function of a kernel takes: the compiler refuses more. Threads
+/// that call kernels have twice as many at least.
+#define TERN_KERNEL_STACK_BYTES (256 << 10)
+
 /// Indices into TernArgs::integers.
 enum TernInteger {
   TERN_INT_TOKENS = 0,          ///< T: rows of this call
