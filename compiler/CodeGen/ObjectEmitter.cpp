@@ -4,9 +4,12 @@
 #include "compiler/CodeGen/Placeholders.h"
 #include "compiler/CodeGen/RoundingExpansion.h"
 #include "compiler/CodeGen/Shim.h"
+#include "runtime/core/KernelABI.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Bitcode/BitcodeReader.h"
 #include "llvm/IR/DebugInfo.h"
+#include "llvm/IR/DiagnosticHandler.h"
+#include "llvm/IR/DiagnosticInfo.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Verifier.h"
 #include "llvm/Linker/Linker.h"
@@ -77,6 +80,22 @@ Error checkNoImports(StringRef bytes) {
   return Error::success();
 }
 
+/// Keeps the largest stack frame that code generation reports as too large ("warn-stack-size"). It
+/// is a schedule's mistake: storage for a loop that ends earlier than Halide can tell.
+class StackSizeHandler : public DiagnosticHandler {
+public:
+  explicit StackSizeHandler(uint64_t &largest) : largest(largest) {}
+  bool handleDiagnostics(const DiagnosticInfo &info) override {
+    auto *size = dyn_cast<DiagnosticInfoStackSize>(&info);
+    if (size)
+      largest = std::max(largest, size->getStackSize());
+    return size != nullptr;
+  }
+
+private:
+  uint64_t &largest;
+};
+
 /// Bytes to which callers align the stack, on x86-64 and on AArch64.
 constexpr unsigned abiStackAlignment = 16;
 
@@ -86,6 +105,7 @@ public:
       : kernel(kernel), target(target), machine(machine),
         module(std::make_unique<Module>(kernel.signature.name, context)) {
     prepareModule(*module);
+    context.setDiagnosticHandler(std::make_unique<StackSizeHandler>(stackBytes));
   }
 
   Expected<std::string> run(EmitKind kind);
@@ -105,6 +125,7 @@ private:
   const TargetInfo &target;
   TargetMachine &machine;
   LLVMContext context;
+  uint64_t stackBytes = 0; ///< of the largest frame that is refused
   std::unique_ptr<Module> module;
 };
 
@@ -160,6 +181,7 @@ void Emitter::setFunctionAttributes() {
     function.removeFnAttr(Attribute::UWTable);
     function.addFnAttr("target-cpu", target.cpu);
     function.addFnAttr("target-features", features);
+    function.addFnAttr("warn-stack-size", utostr(TERN_KERNEL_STACK_BYTES));
     function.addFnAttr(Attribute::NoRedZone);
     function.addFnAttr(Attribute::NoUnwind);
     // Else vectors are spilled where they cross cache lines, and reloaded late.
@@ -202,6 +224,9 @@ Expected<std::string> Emitter::emit(EmitKind kind) {
   if (machine.addPassesToEmitFile(passes, stream, nullptr, type))
     return createStringError("target " + target.name + " cannot emit this kind of file");
   passes.run(*module);
+  if (stackBytes)
+    return createStringError("takes " + Twine(stackBytes) + " bytes of stack, at most " +
+                             Twine(TERN_KERNEL_STACK_BYTES) + " are allowed");
   if (kind == EmitKind::Object)
     if (Error error = checkNoImports(bytes))
       return error;

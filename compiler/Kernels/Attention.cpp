@@ -39,7 +39,7 @@ using Halide::Var;
 namespace tern {
 namespace {
 
-constexpr int attentionBlock = 512;
+constexpr int attentionBlock = TERN_ATTENTION_BLOCK;
 constexpr int keyTile = int(KvType::keyTile);
 constexpr int cacheBlock = int(KvType::blockPositions);
 constexpr int tilesPerCacheBlock = cacheBlock / keyTile;

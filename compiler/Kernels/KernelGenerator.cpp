@@ -15,10 +15,6 @@ using namespace mlir;
 namespace tern {
 namespace {
 
-bool hasAttention(KernelOp kernel) {
-  return llvm::any_of(kernel.getBody().front(), [](Operation &op) { return isa<AttentionOp>(op); });
-}
-
 bool hasExperts(KernelOp kernel) {
   return llvm::any_of(kernel.getBody().front(), [](Operation &op) {
     auto linear = dyn_cast<LinearOp>(op);
@@ -39,15 +35,13 @@ llvm::SmallVector<RowRange> rowRangesOf(KernelOp kernel, DimSymbol rows) {
       ranges.push_back({block, block, block, /*ofBlocks=*/false, /*ofExperts=*/true});
     return ranges;
   }
-  if (hasAttention(kernel)) {
+  if (kernel.find<AttentionOp>()) {
     llvm::SmallVector<RowRange> ranges(3);
     ranges[TERN_PHASE_BLOCKS].phase = TERN_PHASE_BLOCKS;
     ranges[TERN_PHASE_MERGE].phase = TERN_PHASE_MERGE;
     return ranges;
   }
-  bool hasLinear =
-      llvm::any_of(kernel.getBody().front(), [](Operation &op) { return isa<LinearOp>(op); });
-  if (!hasLinear || rows == DimSymbol::None)
+  if (!kernel.find<LinearOp>() || rows == DimSymbol::None)
     return {{1, INT32_MAX, 1}};
   return {{1, 1, 1},
           {manyRows, mostRows, 4, /*ofBlocks=*/true},
@@ -59,7 +53,7 @@ llvm::SmallVector<RowRange> rowRangesOf(KernelOp kernel, DimSymbol rows) {
 VariantUse useOf(KernelOp kernel, llvm::ArrayRef<RowRange> ranges) {
   if (hasExperts(kernel))
     return VariantUse::All;
-  if (hasAttention(kernel))
+  if (kernel.find<AttentionOp>())
     return VariantUse::Phases;
   return ranges.back().ofBlocks ? VariantUse::Blocks : VariantUse::ByRows;
 }

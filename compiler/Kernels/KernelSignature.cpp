@@ -106,14 +106,6 @@ SmallVector<Component, 3> plainComponents(RankedTensorType type, RowCount rowCou
   return {{"", perRow(rowCount, elements * elementBytes), Space::Arena}};
 }
 
-/// The first op of the given kind in a region, or null.
-template <typename Op> Op findOp(KernelOp kernel) {
-  for (Operation &op : kernel.getBody().front())
-    if (auto found = dyn_cast<Op>(op))
-      return found;
-  return {};
-}
-
 Extent scaled(Extent extent, uint64_t factor) {
   return {extent.constant * factor, extent.perToken * factor, extent.perWanted * factor};
 }
@@ -133,14 +125,14 @@ Extent rowsOf(KernelOp kernel) {
 }
 
 Extent tasksOf(KernelOp kernel, const TargetInfo &target) {
-  if (auto linear = findOp<LinearOp>(kernel)) {
+  if (auto linear = kernel.find<LinearOp>()) {
     auto outputs = cast<RankedTensorType>(linear.getResult().getType()).getShape().back();
     return {llvm::divideCeil(uint64_t(outputs), target.layout.tileRows), 0, 0};
   }
-  if (findOp<ExpertRowsOp>(kernel))
+  if (kernel.find<ExpertRowsOp>())
     return {1, 0, 0};
   Extent rows = rowsOf(kernel);
-  if (auto attention = findOp<AttentionOp>(kernel))
+  if (auto attention = kernel.find<AttentionOp>())
     return scaled(rows, cast<KvType>(attention.getCache().getType()).getHeads());
   return rows;
 }
@@ -216,7 +208,7 @@ KernelSignature describeKernel(KernelOp kernel, const TargetInfo &target) {
   for (auto [i, result] : llvm::enumerate(body.getTerminator()->getOperands()))
     addArguments(signature, result, /*isResult=*/true, i, stores);
   signature.tasks = tasksOf(kernel, target);
-  if (auto attention = findOp<AttentionOp>(kernel)) {
+  if (auto attention = kernel.find<AttentionOp>()) {
     auto cache = cast<KvType>(attention.getCache().getType());
     signature.partialBytes =
         attention.getHeads() / cache.getHeads() * partialStride(cache.getValueSize()) * 4;

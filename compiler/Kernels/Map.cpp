@@ -4,12 +4,15 @@
 // minimum or maximum), and what leaves the range of f32 is infinite. The functions that are
 // computed here keep that: e^x is infinite above ln(2^128) and 0 below -86.99, tanh and erf are 1
 // and -1 at the infinities. So x / (1 + e^-x) of -inf is -inf / inf, NaN, and of the lowest number
-// -0.
+// -0. Zeros have IEEE's signs, but those of tanh and erf, and of two zeros of both signs the
+// minimum and the maximum are either.
 #include "compiler/Kernels/KernelBuilder.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "llvm/ADT/TypeSwitch.h"
+#include <cmath>
+#include <limits>
 #include <numbers>
 
 using namespace mlir;
@@ -24,8 +27,10 @@ Expr bitsOf(const Expr &x) { return Halide::reinterpret<int32_t>(x); }
 
 // x = n ln 2 + r with the nearest integer n, which the sum with `round` ends in; e^r is a
 // polynomial of r. Its coefficients are twice those of e^r, so that the power of two beside it is
-// 2^(n - 1): a number for every n up to 128. Of a bound and NaN the minimum and maximum are NaN,
-// their second operand.
+// 2^(n - 1): a normal number for every n from -125 to 128, one too few for all normal results. What
+// has n = -126 becomes 0 (below -125.5 ln 2 = -86.99, 0.35 above the least normal result): to keep
+// it takes a second product. Of a bound and NaN the minimum and maximum are NaN, their second
+// operand.
 Expr exponential(const Expr &x) {
   constexpr float round = 0x1.8p23f, log2e = std::numbers::log2e_v<float>;
   constexpr float ln2High = 0x1.62e4p-1f, ln2Low = float(std::numbers::ln2 - double(ln2High));
@@ -39,24 +44,53 @@ Expr exponential(const Expr &x) {
   return power * Halide::reinterpret<float>((bitsOf(shifted) << 23) + bitsOf(Expr(0.5f)));
 }
 
-// As an integer the magnitude of a NaN is above infinity's. Halide takes x != x for false.
-Expr zeroOrNaN(const Expr &x) {
-  return Halide::reinterpret<float>((0x7f800000 - (bitsOf(x) & 0x7fffffff)) >> 31);
-}
+namespace {
+
+/// All bits of a NaN for NaN, none for any number: as an integer the magnitude of a NaN is above
+/// infinity's. Halide takes x != x for false.
+Expr bitsOfNaN(const Expr &x) { return (0x7f800000 - (bitsOf(x) & 0x7fffffff)) >> 31; }
+
+} // namespace
+
+Expr zeroOrNaN(const Expr &x) { return Halide::reinterpret<float>(bitsOfNaN(x)); }
 
 namespace {
 
+/// Halide's -x is 0 - x, which has another sign where x is 0.
+Expr negated(const Expr &x) {
+  return Halide::reinterpret<float>(bitsOf(x) ^ std::numeric_limits<int32_t>::min());
+}
+
+/// The minimum or maximum of a and b, or NaN where either is: an or keeps a zero's sign.
+Expr orNaN(const Expr &extremum, const Expr &a, const Expr &b) {
+  return Halide::reinterpret<float>(bitsOf(extremum) | bitsOfNaN(a) | bitsOfNaN(b));
+}
+
 /// tanh without a library call: 1 - 2 / (e^2x + 1) saturates to 1 and -1 by itself.
 Expr tanhThroughExp(const Expr &x) { return 1.0f - 2.0f / (exponential(2.0f * x) + 1.0f); }
+
+/// Halide's takes the exponent out of the bits, where a subnormal number, infinity and NaN have
+/// none.
+Expr logarithm(const Expr &x) {
+  using Limits = std::numeric_limits<float>;
+  constexpr float log2Scale = 24;
+  Expr isSubnormal = x < Limits::min();
+  Expr scaled = Halide::select(isSubnormal, x * std::exp2(log2Scale), x);
+  Expr exponent = Halide::select(isSubnormal, log2Scale * std::numbers::ln2_v<float>, 0.0f);
+  return Halide::select(bitsOf(x) == 0x7f800000, x, Halide::log(scaled) - exponent) + zeroOrNaN(x);
+}
 
 /// Halide's polynomials run out of f32's range, while beyond 5 erf is 1. Bounded as in exponential.
 Expr boundedErf(const Expr &x) {
   return Halide::erf(Halide::max(Expr(-5.0f), Halide::min(Expr(5.0f), x)));
 }
 
-/// Halide's goes through an integer where the CPU has no instruction: from 2^23 all are integers.
+/// Halide's goes through an integer where the CPU has no instruction, which has no -0 and not the
+/// numbers from 2^23 on, integers all.
 Expr roundEven(const Expr &x) {
-  return Halide::select(Halide::abs(x) < 0x1p23f, Halide::round(x), x);
+  Expr sign = bitsOf(x) & std::numeric_limits<int32_t>::min();
+  return Halide::select(Halide::abs(x) < 0x1p23f,
+                        Halide::reinterpret<float>(bitsOf(Halide::round(x)) | sign), x);
 }
 
 Expr isNaN(const Expr &x) { return (bitsOf(x) & 0x7fffffff) > 0x7f800000; }
@@ -120,25 +154,23 @@ Expr scalarOp(Operation &op, llvm::ArrayRef<Expr> a) {
       .Case<arith::SubFOp, arith::SubIOp>([&](auto) { return a[0] - a[1]; })
       .Case<arith::MulFOp, arith::MulIOp>([&](auto) { return a[0] * a[1]; })
       .Case([&](arith::DivFOp) { return a[0] / a[1]; })
-      .Case([&](arith::NegFOp) { return -a[0]; })
-      .Case([&](arith::MaximumFOp) {
-        return Halide::max(a[0], a[1]) + zeroOrNaN(a[0]) + zeroOrNaN(a[1]);
-      })
-      .Case([&](arith::MinimumFOp) {
-        return Halide::min(a[0], a[1]) + zeroOrNaN(a[0]) + zeroOrNaN(a[1]);
-      })
+      .Case([&](arith::NegFOp) { return negated(a[0]); })
+      .Case([&](arith::MaximumFOp) { return orNaN(Halide::max(a[0], a[1]), a[0], a[1]); })
+      .Case([&](arith::MinimumFOp) { return orNaN(Halide::min(a[0], a[1]), a[0], a[1]); })
       .Case([&](arith::CmpFOp op) { return compare(op.getPredicate(), a[0], a[1]); })
       .Case([&](arith::SelectOp) { return Halide::select(a[0], a[1], a[2]); })
       .Case([&](arith::SIToFPOp) { return Halide::cast<float>(a[0]); })
       .Case([&](math::ExpOp) { return exponential(a[0]); })
-      .Case([&](math::LogOp) { return Halide::log(a[0]); })
+      .Case([&](math::LogOp) { return logarithm(a[0]); })
       .Case([&](math::TanhOp) { return tanhThroughExp(a[0]); })
       .Case([&](math::ErfOp) { return boundedErf(a[0]); })
       .Case([&](math::SqrtOp) { return Halide::sqrt(a[0]); })
       .Case([&](math::RsqrtOp) { return 1.0f / Halide::sqrt(a[0]); })
       .Case([&](math::AbsFOp) { return Halide::abs(a[0]); })
       .Case([&](math::FloorOp) { return Halide::floor(a[0]); })
-      .Case([&](math::CeilOp) { return -Halide::floor(-a[0]); }) // a call on the oldest CPUs
+      .Case([&](math::CeilOp) { // Halide's is a call on the oldest CPUs
+        return negated(Halide::floor(negated(a[0])));
+      })
       .Case([&](math::RoundEvenOp) { return roundEven(a[0]); })
       .Case([&](math::FmaOp) { return a[0] * a[1] + a[2]; })
       .Default([](Operation *) { return Expr(); });

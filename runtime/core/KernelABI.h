@@ -13,18 +13,26 @@
 extern "C" {
 #endif
 
+/// Positions of one block of attention: what a call of TERN_PHASE_BLOCKS computes apart, and what
+/// rows of the block table are padded to.
+#define TERN_ATTENTION_BLOCK 512
+
+/// The most bytes of stack that a function of a kernel takes: the compiler refuses more. Threads
+/// that call kernels have twice as many at least.
+#define TERN_KERNEL_STACK_BYTES (256 << 10)
+
 /// Indices into TernArgs::integers.
 enum TernInteger {
   TERN_INT_TOKENS = 0,          ///< T: rows of this call
   TERN_INT_WANTED = 1,          ///< R: rows whose logits are wanted
   TERN_INT_BLOCKS_PER_SLOT = 2, ///< row stride of the block table
   TERN_INT_PHASE = 3,           ///< TernPhase; other kernels than of attention do not look at it
-  TERN_INT_TASK_BLOCKS = 4,     ///< blocks of 512 positions that a task is split into
+  TERN_INT_TASK_BLOCKS = 4,     ///< attention blocks that a task is split into
   TERN_INT_COUNT = 8            ///< the rest is zero
 };
 
 /// How a kernel with Kernel.partial_bytes is called. Both ways give the same bits: all of a task at
-/// once, or its blocks of 512 positions apart and then their merge. `n` is TERN_INT_TASK_BLOCKS.
+/// once, or its attention blocks apart and then their merge. `n` is TERN_INT_TASK_BLOCKS.
 enum TernPhase {
   TERN_PHASE_WHOLE = 0, ///< tasks [0, tasks(T, R))
   TERN_PHASE_BLOCKS =

@@ -9,6 +9,7 @@
 #define TERN_RUNTIME_CORE_VERIFY_H
 
 #include "runtime/core/Artifact.h"
+#include "runtime/core/KernelABI.h"
 
 namespace tern::runtime {
 
@@ -26,10 +27,11 @@ inline constexpr uint32_t blockPositions = 64;
 /// (compiler/Kernels/KvCacheAccess.h).
 inline constexpr uint64_t maxCacheBlocks = uint64_t(1) << 20;
 inline constexpr uint64_t maxCacheElements = uint64_t(1) << 31;
-/// Blocks that one attention step covers: rows of the block table are padded to a multiple.
-inline constexpr uint32_t blocksPerAttentionStep = 8;
-/// Positions of such a step.
-inline constexpr uint32_t attentionStepPositions = blocksPerAttentionStep * blockPositions;
+/// Positions that one attention step covers.
+inline constexpr uint32_t attentionStepPositions = TERN_ATTENTION_BLOCK;
+/// Cache blocks of such a step: rows of the block table are padded to a multiple.
+inline constexpr uint32_t blocksPerAttentionStep = attentionStepPositions / blockPositions;
+static_assert(attentionStepPositions % blockPositions == 0);
 
 /// Bytes of an element of a KV cache; 0 for a type that no cache has.
 inline uint64_t kvElementSize(const fb::KvCache &cache) {

@@ -44,10 +44,13 @@ static Status verifyKernel(const fb::Artifact &artifact, const fb::Kernel &kerne
     return Status::error(StatusCode::invalidArtifact,
                          "kernel '%.64s': its number of tasks is missing or exceeds 2^31 - 1",
                          name);
-  bool hasKeys = false;
+  bool hasKeys = false, writesCache = false;
   for (uint32_t i = 0; i < sizeOf(kernel.arguments()); ++i) {
     const fb::KernelArgument &argument = *kernel.arguments()->Get(i);
-    hasKeys |= argument.space_hint() == fb::MemorySpace::kv_key;
+    const bool isKey = argument.space_hint() == fb::MemorySpace::kv_key;
+    hasKeys |= isKey;
+    writesCache |= (isKey || argument.space_hint() == fb::MemorySpace::kv_value) &&
+                   argument.access() != fb::AccessKind::read;
     if (!argument.extent() || !atBounds(artifact, *argument.extent()).isValid() ||
         argument.access() > fb::AccessKind::MAX)
       return Status::error(StatusCode::invalidArtifact,
@@ -55,11 +58,13 @@ static Status verifyKernel(const fb::Artifact &artifact, const fb::Kernel &kerne
                            " has no extent, one that overflows, or an unknown access",
                            name, i);
   }
+  // Its blocks run in any order and at once, so that none may write what another reads.
   if (kernel.partial_bytes() % blockAlignment != 0 ||
-      (kernel.partial_bytes() != 0 && (!hasKeys || kernel.scratch_bytes() != 0)))
+      (kernel.partial_bytes() != 0 && (!hasKeys || writesCache || kernel.scratch_bytes() != 0)))
     return Status::error(StatusCode::invalidArtifact,
                          "kernel '%.64s': partial results of %" PRIu64
-                         " bytes, expected a multiple of 64, keys, and no scratch memory",
+                         " bytes, expected a multiple of 64, keys, a KV cache that is only read, "
+                         "and no scratch memory",
                          name, kernel.partial_bytes());
   return {};
 }

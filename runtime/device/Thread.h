@@ -2,6 +2,8 @@
 #ifndef TERN_RUNTIME_DEVICE_THREAD_H
 #define TERN_RUNTIME_DEVICE_THREAD_H
 
+#include "runtime/core/KernelABI.h"
+
 #include <csignal>
 #include <cstddef>
 #include <pthread.h>
@@ -10,6 +12,7 @@ namespace tern::runtime {
 
 /// Kernels have small frames; the thread itself needs little more.
 inline constexpr size_t threadStackSize = size_t(512) << 10;
+static_assert(threadStackSize >= size_t(2) * TERN_KERNEL_STACK_BYTES);
 
 /// pthread_create with a small stack and all signals blocked: those are the application's business,
 /// its own threads get them. Returns 0 or an error number.

@@ -30,7 +30,7 @@ from pathlib import Path
 
 from bench_models import ENCODINGS, Model, prepare
 from engines import LlamaCpp, Task, Tern, Values, build_llama_cpp, build_tool
-from report import draw, table
+from report import MACHINE, draw, table
 from server import ServerError, measure_server
 from synthetic_gguf import SHAPES
 
@@ -72,7 +72,8 @@ def measure_jitter(row: Row, program: Path, model: Model, mode: str, steps: int)
     length = row.engines["tern"]["latency p50"][-1]
     command: list[str | Path] = [program, model.artifact, mode, str(row.threads), str(steps), str(length)]
     report = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
-    for kind, times in report.items():
+    for kind in MACHINE:
+        times = report[kind]
         row.jitter.setdefault(kind, []).append(times["p99"] / times["p50"])
         for name, milliseconds in times.items():
             row.jitter.setdefault(f"{kind} {name}", []).append(milliseconds)

@@ -5,13 +5,15 @@
 //
 // Each thread repeats a step that neither allocates, calls the system nor waits for another thread:
 // first arithmetic in registers that takes MILLISECONDS where nothing disturbs it, then one read of
-// the thread's part of the bytes (ModelBytes.h). Printed is JSON: of all threads' steps the median,
-// the 99th of 100 and the maximum, in milliseconds. A step's time can be longer than its shortest
-// by no more than what other programs, other machines on the same host or the clock took from it.
+// the thread's part of the bytes (ModelBytes.h). Printed is JSON: how long a trial of so many
+// products took and how many a step therefore has, and of all threads' steps the median, the 99th
+// of 100 and the maximum, in milliseconds. A step's time can be longer than its shortest by no more
+// than what other programs, other machines on the same host or the clock took from it.
 #include "ModelBytes.h"
 #include <algorithm>
 #include <chrono>
-#include <cstdint>
+#include <cinttypes>
+#include <limits>
 #include <thread>
 #include <vector>
 
@@ -34,16 +36,19 @@ __attribute__((noinline)) uint64_t chain(uint64_t steps) {
 
 volatile uint64_t used; ///< takes results, so that they are computed
 
-/// The steps of a chain that take so long undisturbed: from the shortest of several trials.
-uint64_t chainOf(double milliseconds) {
-  constexpr uint64_t trial = 1 << 20;
-  double shortest = 1e9;
-  for (int i = 0; i < 20; ++i) {
+constexpr uint64_t trialSteps = 1 << 20;
+
+/// Milliseconds of a trial undisturbed: the shortest, after long enough for the core's clock to
+/// rise.
+double shortestTrial() {
+  constexpr double warming = 300;
+  double shortest = std::numeric_limits<double>::infinity();
+  for (const Clock::time_point begin = Clock::now(); millisecondsSince(begin) < warming;) {
     const Clock::time_point start = Clock::now();
-    used = chain(trial);
+    used = chain(trialSteps);
     shortest = std::min(shortest, millisecondsSince(start));
   }
-  return uint64_t(double(trial) * milliseconds / shortest);
+  return shortest;
 }
 
 /// The times of all steps of all threads, sorted.
@@ -90,8 +95,11 @@ int main(int argc, char **argv) {
   const ModelBytes bytes = openModelBytes(argv[1], argv[2]);
   if (!bytes.data)
     return 1;
-  const uint64_t length = chainOf(milliseconds);
-  std::printf("{");
+  const double trial = shortestTrial();
+  const uint64_t length = uint64_t(double(trialSteps) * milliseconds / trial);
+  std::printf("{\"trial\": {\"products\": %" PRIu64
+              ", \"milliseconds\": %.9f}, \"products\": %" PRIu64 ", ",
+              trialSteps, trial, length);
   print("compute", timesOf(threads, steps, [&](size_t) { return chain(length); }), ", ");
   print("read",
         timesOf(threads, steps,

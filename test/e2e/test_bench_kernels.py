@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from conftest import Compile
 from programs import assert_input_error, assert_usage_error, run, succeed, ternc
+from traces import read_trace
 
 PROMPT, GENERATE, RUNS = 70, 5, 2
 OPTIONS = ["--prompt", PROMPT, "--generate", GENERATE, "--runs", RUNS, "--threads", 2]
@@ -124,18 +125,6 @@ def test_a_full_context_has_room_for_the_single_row(home_assistant: Path) -> Non
 
 
 # ---- the trace ---------------------------------------------------------------------------------------
-
-
-def read_trace(path: Path) -> tuple[dict[str, list[dict[str, Any]]], dict[str, Any]]:
-    """Events of each track by its name, and the whole file."""
-    trace = json.loads(path.read_text())
-    names = {event["tid"]: event["args"]["name"] for event in trace["traceEvents"] if event["ph"] == "M"}
-    tracks: dict[str, list[dict[str, Any]]] = {name: [] for name in names.values()}
-    for event in trace["traceEvents"]:
-        if event["ph"] != "M":
-            assert event["ph"] == "X" and event["pid"] == 1 and event["dur"] >= 0 and event["ts"] >= 0
-            tracks[names[event["tid"]]].append(event)
-    return tracks, trace
 
 
 def test_a_trace_has_every_call_of_every_token(home_assistant: Path, report: dict[str, Any], tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from gguf import GGMLQuantizationType as Type
 from models import ModelSpec
 from programs import assert_input_error, run, succeed, tern_logits, ternc
 from references import random_tokens
+from traces import read_trace
 
 # Together: every storage type's kernels, odd sizes, biases, both kinds of norms, windows, soft caps, ALiBi, experts.
 SPECS = [
@@ -157,6 +160,35 @@ SPLIT: list[tuple[ModelSpec, tuple[str, ...]]] = [
     (ModelSpec("split-gemma3", family="gemma3", head_size=24, layers=6, tied=True, kv_heads=1, context=2048), ()),
     (ModelSpec("split-bloom", family="bloom", hidden=96, kv_heads=6, feed_forward=384, tied=True, context=2048), ()),
 ]
+
+
+def attention_pieces(artifact: Path, threads: int, prompt: int, tmp_path: Path) -> list[int]:
+    """How often a worker took tasks of an attention call: for each such call of two tokens behind the prompt."""
+    path = tmp_path / f"trace-{threads}.json"
+    options = ["--prompt", prompt, "--generate", 2, "--runs", 1, "--threads", threads, "--context", 2048]
+    succeed("tern", "bench", artifact, *options, "--trace", path)
+    tracks, _ = read_trace(path)
+    pieces: Counter[tuple[str, int]] = Counter()
+    for step in tracks.pop("tokens")[1:]:
+        for event in itertools.chain.from_iterable(tracks.values()):
+            within = step["ts"] <= event["ts"] and event["ts"] + event["dur"] <= step["ts"] + step["dur"] + 0.002
+            if within and event["name"].startswith("attention"):
+                pieces[step["name"], event["args"]["command"]] += 1
+    return list(pieces.values())
+
+
+@pytest.mark.parametrize("compiled", [compiled for compiled in SPLIT if compiled[0].kv_heads == 1], ids=name)
+def test_a_long_context_is_split_over_threads(
+    compiled: tuple[ModelSpec, tuple[str, ...]], build_model: BuildModel, compile_gguf: Compile, tmp_path: Path
+) -> None:
+    """With one key head a row's attention is one task, which one worker takes: blocks and their merge are two or more."""
+    spec, options = compiled
+    artifact = compile_gguf(build_model(spec).path, *options)
+    assert attention_pieces(artifact, 1, 1230, tmp_path) == [1] * (2 * spec.layers)
+    assert attention_pieces(artifact, 2, 400, tmp_path) == [1] * (2 * spec.layers)
+    for threads in (2, 3, 8):
+        pieces = attention_pieces(artifact, threads, 1230, tmp_path)
+        assert len(pieces) == 2 * spec.layers and min(pieces) >= 2, f"{threads} threads"
 
 
 @pytest.mark.parametrize("compiled", SPLIT, ids=name)

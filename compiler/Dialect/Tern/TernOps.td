@@ -337,8 +337,9 @@ def Tern_MapOp : Tern_PureOp<"map", [SingleBlockImplicitTerminator<"::tern::Yiel
 
     What is no finite number follows IEEE arithmetic op by op, in f32: NaN in gives NaN out (also of `arith.minimumf` and
     `arith.maximumf`), `arith.cmpf` holds for NaN as its predicate says, what leaves the range is infinite. `math.exp` is
-    0 below -86.99 (no subnormal results), `math.tanh` and `math.erf` are 1 and -1 at the infinities. A SiLU or GELU of
-    -inf is thus NaN, of the lowest number -0.
+    0 below -86.99 (no subnormal results), else exact to 1.1e-7 of its result; `math.tanh` and `math.erf` are 1 and -1 at
+    the infinities and exact to 3e-7 and 1e-6 of 1. A SiLU or GELU of -inf is thus NaN, of the lowest number -0. Zeros
+    have IEEE's signs, but those of `math.tanh` and `math.erf`, and of 0 and -0 the minimum and the maximum are either.
 
     ```mlir
     %s = tern.map (%x, %y) : (tensor<?x64xf32>, tensor<?x64xf32>) -> tensor<?x64xf32> {
@@ -472,6 +473,13 @@ def Tern_KernelOp : Tern_Op<"kernel", [FunctionOpInterface, IsolatedFromAbove, S
     ::mlir::ArrayRef<::mlir::Type> getArgumentTypes() { return getFunctionType().getInputs(); }
     ::mlir::ArrayRef<::mlir::Type> getResultTypes() { return getFunctionType().getResults(); }
     ::mlir::Region *getCallableRegion() { return &getBody(); }
+    /// The first op of a kind in the body, or null.
+    template <typename Op> Op find() {
+      for (::mlir::Operation &op : getBody().front())
+        if (auto found = ::llvm::dyn_cast<Op>(op))
+          return found;
+      return {};
+    }
   }];
 }
 

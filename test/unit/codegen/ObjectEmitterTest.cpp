@@ -112,6 +112,39 @@ TEST(ObjectEmitter, RefusesCallsOfForeignFunctions) {
   EXPECT_NE(error.find("calls 'sin"), std::string::npos) << error;
 }
 
+/// One task a row: out[t][i] = the sum of in[t][i] * r * (r + first) for r < size, through an array
+/// of `size` floats on the stack.
+static GeneratedKernel kernelWithStack(int size) {
+  using namespace Halide;
+  GeneratedKernel kernel = trivialKernel("kernel");
+  ImageParam in(Float(32), 2, "in");
+  Param<int> first("first");
+  Func array("array"), f("summed");
+  Var i("i"), t("t");
+  RDom r(0, size);
+  array(i) = cast<float>(i * (i + first));
+  f(i, t) = 0.0f;
+  f(i, t) += in(i, t) * array(r);
+  array.compute_root().store_in(MemoryType::Register);
+  kernel.variants.resize(1);
+  kernel.variants[0].maxRows = INT32_MAX;
+  kernel.variants[0].functionName = "summed_fn";
+  kernel.variants[0].bitcode = halideBitcode(f, {in, first}, "summed_fn", trivialTarget);
+  return kernel;
+}
+
+TEST(ObjectEmitter, RefusesAFrameThatNoStackHolds) {
+  constexpr int limit = TERN_KERNEL_STACK_BYTES / sizeof(float);
+  EXPECT_NE(emit(kernelWithStack(limit / 2)), "");
+  for (int size : {limit + 1, 100 * limit}) {
+    std::string error = emitError(kernelWithStack(size));
+    EXPECT_NE(error.find("kernel 'kernel': takes "), std::string::npos) << error;
+    EXPECT_NE(error.find(" bytes of stack, at most " + std::to_string(TERN_KERNEL_STACK_BYTES)),
+              std::string::npos)
+        << error;
+  }
+}
+
 TEST(ObjectEmitter, RefusesUnexpandedPlaceholders) {
   using namespace Halide;
   GeneratedKernel kernel = trivialKernel("kernel");

@@ -47,6 +47,16 @@ static std::unique_ptr<fb::Extent> extent(uint64_t constant, uint64_t perToken =
   return std::make_unique<fb::Extent>(constant, perToken, perWanted);
 }
 
+/// Lets the mixing kernel be called block by block, and write a part of the cache that it reads.
+static void writeCacheInBlocks(ToyArtifact &toy, fb::MemorySpace space, fb::AccessKind access) {
+  fb::KernelT &kernel = *toy.variant().kernels[2];
+  kernel.scratch_bytes = 0;
+  kernel.partial_bytes = 64;
+  for (auto &argument : kernel.arguments)
+    if (argument->space_hint == space)
+      argument->access = access;
+}
+
 TEST(Artifact, LoadsWhenIntact) {
   const AlignedBytes file = ToyArtifact().write();
   const Status status = load(file);
@@ -81,6 +91,10 @@ static const Case cases[] = {
      }},
     {"PartialBytesBesideScratch", invalid, "partial results",
      [](auto &t) { t.variant().kernels[2]->partial_bytes = 64; }},
+    {"PartialBytesOfAKernelThatWritesKeys", invalid, "only read",
+     [](auto &t) { writeCacheInBlocks(t, fb::MemorySpace::kv_key, fb::AccessKind::write); }},
+    {"PartialBytesOfAKernelThatWritesValues", invalid, "only read",
+     [](auto &t) { writeCacheInBlocks(t, fb::MemorySpace::kv_value, fb::AccessKind::read_write); }},
     {"FileSize", invalid, "truncated", [](auto &t) { t.table.file_size = 12345; }},
     {"NoBatch", invalid, "max_batch", [](auto &t) { t.table.max_batch = 0; }},
     {"HugeBatch", invalid, "max_batch", [](auto &t) { t.table.max_batch = 1 << 30; }},
