@@ -80,8 +80,8 @@ Error checkNoImports(StringRef bytes) {
   return Error::success();
 }
 
-/// Keeps the largest stack frame that code generation reports as too large ("warn-stack-size"). It
-/// is a schedule's mistake: storage for a loop that ends earlier than Halide can tell.
+/// Keeps the largest stack frame that code generation reports as too large ("warn-stack-size"):
+/// storage for a loop that ends earlier than Halide can tell, or attention of hundreds of heads.
 class StackSizeHandler : public DiagnosticHandler {
 public:
   explicit StackSizeHandler(uint64_t &largest) : largest(largest) {}

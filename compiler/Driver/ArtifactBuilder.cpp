@@ -274,6 +274,7 @@ llvm::Error ArtifactBuilder::addVariant(ModuleOp module, const TargetInfo &targe
     record->tasks = std::make_unique<fb::Extent>(extentOf(signature.tasks));
     record->scratch_bytes = signature.scratchBytes;
     record->partial_bytes = signature.partialBytes;
+    record->window = signature.window;
     record->flops = std::make_unique<fb::Extent>(extentOf(signature.flops));
     KernelCost cost = describeCost(kernel);
     record->description = cost.description;

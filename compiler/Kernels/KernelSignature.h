@@ -99,6 +99,7 @@ struct KernelSignature {
   Extent tasks;
   uint64_t scratchBytes = 0;
   uint64_t partialBytes = 0; ///< attention: of one task and block, when tasks are split by blocks
+  uint32_t window = 0;       ///< attention: positions that a row attends to at most; 0: all
   Extent flops;
 };
 

@@ -14,7 +14,7 @@
 namespace tern {
 
 /// Bounds that the runtime keeps; Halide needs some.
-constexpr int maxPositions = 1 << 24, maxSlots = 1 << 20, maxCacheBlocks = 1 << 20;
+constexpr int maxPositions = TERN_MAX_POSITIONS, maxSlots = 1 << 20, maxCacheBlocks = 1 << 20;
 
 /// Dimensions (position in tile, element, tile, head, block).
 llvm::SmallVector<DimensionBinding, 5> keyDimensions(KvType type);

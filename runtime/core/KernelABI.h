@@ -17,9 +17,13 @@ extern "C" {
 /// rows of the block table are padded to.
 #define TERN_ATTENTION_BLOCK 512
 
-/// The most bytes of stack that a function of a kernel takes: the compiler refuses more. Threads
-/// that call kernels have twice as many at least.
-#define TERN_KERNEL_STACK_BYTES (256 << 10)
+/// Positions of a slot at most: kernels promise Halide this bound.
+#define TERN_MAX_POSITIONS (1 << 24)
+
+/// The most bytes of stack that a function of a kernel takes: the compiler refuses more. Attention
+/// keeps a block's scores of all query heads of a key head there, 6 to 8 KiB a head: 570 KB for the
+/// 71 of Falcon 7B. The runtime's own threads have room for it; an application's must (tern.h).
+#define TERN_KERNEL_STACK_BYTES (768 << 10)
 
 /// Indices into TernArgs::integers.
 enum TernInteger {

@@ -16,7 +16,7 @@ namespace tern::runtime {
 /// Bounds on what an artifact may ask for; far above real models, they keep products in range.
 inline constexpr uint32_t maxBatchLimit = 65536;
 inline constexpr uint32_t maxVocabulary = uint32_t(1) << 24;
-inline constexpr uint32_t maxContext = uint32_t(1) << 30;
+inline constexpr uint32_t maxContext = TERN_MAX_POSITIONS;
 inline constexpr uint32_t maxArguments = 64;
 inline constexpr uint32_t maxOutputs = 16;
 /// A model has one for each layer.

@@ -154,6 +154,30 @@ static Status verifyBuffer(const fb::Artifact &artifact, const fb::Plan &plan,
   return {};
 }
 
+/// A kernel with a block table goes to the entries that rows' positions and slots name: inputs
+/// whose numbers are bounded otherwise, as token ids, must not stand in their place.
+static Status verifyInputsBesideTable(const fb::Plan &plan, const fb::Kernel &kernel,
+                                      const fb::CallCommand &call, uint32_t number) {
+  bool hasTable = false;
+  fb::InputKind last = fb::InputKind::positions;
+  for (uint32_t i = 0; i < sizeOf(kernel.arguments()); ++i)
+    hasTable |= kernel.arguments()->Get(i)->space_hint() == fb::MemorySpace::block_table;
+  for (uint32_t i = 0; hasTable && i < sizeOf(call.buffers()); ++i) {
+    const fb::Buffer &buffer = *plan.buffers()->Get(call.buffers()->Get(i));
+    if (buffer.space() != fb::MemorySpace::input)
+      continue;
+    const fb::InputKind kind = fb::InputKind(buffer.index());
+    if ((kind != fb::InputKind::positions && kind != fb::InputKind::slots) || kind < last)
+      return Status::error(StatusCode::invalidArtifact,
+                           "command %" PRIu32 ": kernel '%.64s' has a block table, its argument "
+                           "%" PRIu32 " is input %" PRIu32 "; expected the rows' positions, then "
+                           "their slots",
+                           number, kernel.name()->c_str(), i, buffer.index());
+    last = kind;
+  }
+  return {};
+}
+
 static Status verifyCall(const fb::Artifact &artifact, const fb::Variant &variant,
                          const fb::Plan &plan, const fb::CallCommand &call, uint32_t number) {
   if (call.kernel() >= sizeOf(variant.kernels()))
@@ -190,6 +214,14 @@ static Status verifyCall(const fb::Artifact &artifact, const fb::Variant &varian
                            " offers %" PRIu64 ", or their memory spaces differ",
                            number, i, kernel.name()->c_str(),
                            atBounds(artifact, *argument.extent()).value(), index, offered);
+    // Memory for partial results is counted by the window of the cache.
+    if (buffer.space() == fb::MemorySpace::kv_key && kernel.partial_bytes() != 0 &&
+        kernel.window() != artifact.kv_caches()->Get(buffer.index())->window())
+      return Status::error(StatusCode::invalidArtifact,
+                           "command %" PRIu32 ": kernel '%.64s' attends to a window of %" PRIu32
+                           " positions, its KV cache has %" PRIu32,
+                           number, kernel.name()->c_str(), kernel.window(),
+                           artifact.kv_caches()->Get(buffer.index())->window());
     // A table of one cache leads to blocks that it has.
     if (isKvOrTable(buffer.space()) && artifact.block_table_by_cache()) {
       ofCache = ofCache ? ofCache : &buffer;
@@ -205,7 +237,7 @@ static Status verifyCall(const fb::Artifact &artifact, const fb::Variant &varian
                            ", which is read-only",
                            number, kernel.name()->c_str(), index);
   }
-  return {};
+  return verifyInputsBesideTable(plan, kernel, call, number);
 }
 
 static Status verifyCopy(const fb::Artifact &artifact, const fb::Plan &plan,

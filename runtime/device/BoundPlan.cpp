@@ -24,7 +24,7 @@ static CheckedSize scratchStrideOf(const Model &model) {
 static constexpr uint64_t maxPartialsSize = uint64_t(64) << 20;
 
 static uint32_t attentionBlocksOf(uint32_t positions) {
-  return (positions + attentionStepPositions - 1) / attentionStepPositions;
+  return positions / attentionStepPositions + (positions % attentionStepPositions != 0);
 }
 
 /// Room for the partial results of one row, and for as many tasks as workers may be idle with.
@@ -105,12 +105,6 @@ static bool isKvOrHidden(const fb::Buffer &buffer) {
          (buffer.space() == fb::MemorySpace::output && buffer.index() == 1);
 }
 
-/// The most blocks of positions that a window (0: none) meets.
-static uint32_t blocksWithin(uint32_t window) {
-  return window ? (window - 1 + attentionStepPositions - 1) / attentionStepPositions + 1
-                : UINT32_MAX;
-}
-
 Status BoundPlan::bind(const Model &boundModel, const fb::Plan &plan, const MemorySpaces &spaces,
                        uint32_t context, const Allocator &allocator, ThreadPool &workers) {
   model = &boundModel;
@@ -140,16 +134,13 @@ Status BoundPlan::bind(const Model &boundModel, const fb::Plan &plan, const Memo
       step.kind = Kind::call;
       step.count = countOf(*kernel.tasks());
       step.partialBytes = kernel.partial_bytes();
-      step.maxBlocks = UINT32_MAX;
+      step.window = kernel.window();
       step.kernel = model->kernel(call->kernel());
       step.buffers = next;
       for (uint32_t b = 0; b < sizeOf(call->buffers()); ++b) {
         const fb::Buffer &buffer = *plan.buffers()->Get(call->buffers()->Get(b));
         if (kernel.arguments()->Get(b)->access() != fb::AccessKind::read && isKvOrHidden(buffer))
           hiddenSteps = i + 1;
-        if (buffer.space() == fb::MemorySpace::kv_key)
-          step.maxBlocks =
-              blocksWithin(model->artifact().kv_caches()->Get(buffer.index())->window());
         *next++ = resolve(*model, buffer, spaces, i);
       }
     } else if (const fb::CopyCommand *copy = command.op_as_CopyCommand()) {
@@ -204,14 +195,19 @@ uint32_t BoundPlan::taskBlocks(const Step &step, uint64_t tasks, uint64_t rows,
                                const RowBlocks &blocks) const {
   if (!step.partialBytes || !tasks || !rows)
     return 1;
-  const uint64_t longest = blocks.longest < step.maxBlocks ? blocks.longest : step.maxBlocks;
-  if (tasks * longest > partials.size() / step.partialBytes)
+  const auto atMost = [](uint64_t count, uint64_t limit) { return count < limit ? count : limit; };
+  // A window of so many blocks' positions may begin within one and meet one more.
+  const uint64_t windowBlocks = step.window ? attentionBlocksOf(step.window) : UINT32_MAX;
+  const uint64_t longest = atMost(blocks.longest, windowBlocks);
+  const uint64_t parts =
+      atMost(blocks.longest, step.window ? attentionBlocksOf(step.window - 1) + 1 : UINT32_MAX);
+  if (tasks * parts > partials.size() / step.partialBytes)
     return 1;
-  const uint64_t ofRows = blocks.total < rows * longest ? blocks.total : rows * longest;
+  const uint64_t ofRows = atMost(blocks.total, rows * longest);
   const uint64_t total = ofRows * tasks / rows;
   const uint64_t share = (tasks + pool->workers() - 1) / pool->workers() * total / tasks;
   const uint64_t apart = (total + pool->workers() - 1) / pool->workers();
-  return apart * 8 <= (share > longest ? share : longest) * 7 ? uint32_t(longest) : 1;
+  return apart * 8 <= (share > longest ? share : longest) * 7 ? uint32_t(parts) : 1;
 }
 
 void BoundPlan::runSplit(Call call, int32_t tasks, uint32_t blocks, ThreadPool::Range range) {

@@ -95,7 +95,7 @@ private:
     void *source;
     void *destination;
     uint64_t partialBytes; ///< of a task and a block of positions; 0: the call is not split
-    uint32_t maxBlocks;    ///< blocks of positions that a row attends to at most
+    uint32_t window;       ///< positions that a row attends to at most; 0: all
     uint32_t unit;
     Kind kind;
   };

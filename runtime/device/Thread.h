@@ -10,9 +10,9 @@
 
 namespace tern::runtime {
 
-/// Kernels have small frames; the thread itself needs little more.
-inline constexpr size_t threadStackSize = size_t(512) << 10;
-static_assert(threadStackSize >= size_t(2) * TERN_KERNEL_STACK_BYTES);
+/// For a kernel and what calls it. Pages that no frame reaches take no memory.
+inline constexpr size_t threadStackSize = size_t(1) << 20;
+static_assert(threadStackSize >= TERN_KERNEL_STACK_BYTES + (size_t(128) << 10));
 
 /// pthread_create with a small stack and all signals blocked: those are the application's business,
 /// its own threads get them. Returns 0 or an error number.

@@ -17,8 +17,8 @@ namespace tern {
 namespace {
 
 constexpr int keyTile = 16, tilesPerCacheBlock = 4;
-/// Independent sums that keep one multiplication a cycle going.
-constexpr int latencyHeads = 4;
+/// Independent sums that keep the multiplications of most CPUs going.
+constexpr int latencyHeads = 6;
 
 /// The largest divisor of n that is at most `limit`.
 int divisorUpTo(int n, int limit) {

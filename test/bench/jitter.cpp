@@ -26,11 +26,13 @@ double millisecondsSince(Clock::time_point start) {
 }
 
 /// One chain of dependent multiplications: its time depends on the clock of the core alone. Not
-/// inlined, so that the trial and the steps run the same code.
+/// inlined, and no more is known of x, so that the trial and the steps run the same code.
 __attribute__((noinline)) uint64_t chain(uint64_t steps) {
   uint64_t x = 1;
-  for (uint64_t i = 0; i < steps; ++i)
+  for (uint64_t i = 0; i < steps; ++i) {
+    asm volatile("" : "+r"(x));
     x = x * 6364136223846793005u + 1442695040888963407u;
+  }
   return x;
 }
 

@@ -7,6 +7,7 @@ Ollama's are those it reports itself. Prompts differ, so that a server's prompt 
 
 from __future__ import annotations
 
+import http.client
 import json
 import random
 import time
@@ -17,6 +18,8 @@ from typing import Any
 
 WORDS = ("light", "house", "water", "seven", "green", "paper", "river", "stone", "music", "cloud", "table", "night")
 TIMEOUT_SECONDS = 600
+# Of the time until the last piece of text, the least that may lie between the first and it.
+LEAST_SHARE_OF_PIECES = 0.01
 
 
 class ServerError(Exception):
@@ -32,18 +35,18 @@ def post(url: str, body: dict[str, Any]) -> Iterator[str]:
                 yield line.decode(errors="replace").strip()
     except urllib.error.HTTPError as error:
         raise ServerError(f"{url}: status {error.code}: {error.read()[:300].decode(errors='replace')}") from error
-    except OSError as error:
-        raise ServerError(f"{url}: {error}") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise ServerError(f"{url}: {error!r}") from error
 
 
 def is_ollama(url: str) -> bool:
     try:
         with urllib.request.urlopen(f"{url}/api/version", timeout=TIMEOUT_SECONDS) as answer:
             return "version" in json.load(answer)
-    except (urllib.error.HTTPError, json.JSONDecodeError):
+    except (urllib.error.HTTPError, ValueError):
         return False
-    except OSError as error:
-        raise ServerError(f"{url}: {error}") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise ServerError(f"{url}: {error!r}") from error
 
 
 def ask_ollama(url: str, model: str, prompt: str, tokens: int) -> tuple[float, float]:
@@ -77,6 +80,8 @@ def ask_openai(url: str, model: str, prompt: str, tokens: int) -> tuple[float, f
         raise ServerError(f"{url}: fewer than two pieces of text in the answer")
     if not prompt_tokens:
         raise ServerError(f"{url}: does not say how many tokens the prompt had (stream_options.include_usage)")
+    if times[-1] - times[0] < LEAST_SHARE_OF_PIECES * (times[-1] - start):
+        raise ServerError(f"{url}: all pieces of the answer came at once: what lies between holds them back")
     return prompt_tokens / (times[0] - start), (max(answer_tokens, len(times)) - 1) / (times[-1] - times[0])
 
 
@@ -90,7 +95,10 @@ def measure_server(
     own = random.SystemRandom()  # other prompts in each run of the program
     for repetition in range(repetitions + 1):
         prompt = " ".join(own.choices(WORDS, k=words))
-        speeds = ask(url, model, prompt, tokens)
+        try:
+            speeds = ask(url, model, prompt, tokens)
+        except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
+            raise ServerError(f"{url}: an answer of another form than expected: {error!r}") from error
         if repetition:
             prefill.append(speeds[0])
             decode.append(speeds[1])

@@ -6,10 +6,12 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from engines import build_tool
@@ -108,9 +110,13 @@ def test_the_machines_steps_are_as_long_as_asked(tmp_path: Path) -> None:
         for kind in ("compute", "read"):
             times = report[kind]
             assert 0 < times["p50"] <= times["p99"] <= times["max"]
+        assert report["compute"]["p50"] > 2 / 4, "a step is as long as asked, but for the clock's changes"
     for wrong in ([file, "map", "0", "50", "2"], [tmp_path / "none", "map", "1", "50", "2"]):
         failed = subprocess.run([program, *wrong], stderr=subprocess.PIPE, text=True, check=False)
         assert failed.returncode != 0 and failed.stderr
+
+
+PROMPT_SECONDS, PIECE_SECONDS = 0.2, 0.01
 
 
 class FakeServer(BaseHTTPRequestHandler):
@@ -124,6 +130,22 @@ class FakeServer(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def stream(self, tokens: int, kind: str) -> None:
+        events: list[dict[str, Any]] = [{"choices": [{"text": f" {i}"}]} for i in range(tokens)]
+        events.append({"choices": [], "usage": {"prompt_tokens": 128, "completion_tokens": tokens}})
+        self.send_response(200)
+        self.end_headers()
+        pieces = [f"data: {json.dumps(event) if kind != 'garbled' else 'x'}\n\n".encode() for event in events]
+        pieces.append(b"data: [DONE]\n\n")
+        if kind == "buffered":
+            time.sleep(10 * PROMPT_SECONDS)
+            self.wfile.write(b"".join(pieces))
+            return
+        time.sleep(PROMPT_SECONDS)
+        for piece in pieces:
+            self.wfile.write(piece)
+            time.sleep(PIECE_SECONDS)
 
     def do_GET(self) -> None:
         if self.path == "/api/version" and self.server.kind == "ollama":  # type: ignore[attr-defined]
@@ -145,10 +167,7 @@ class FakeServer(BaseHTTPRequestHandler):
             }
             self.answer(json.dumps({"response": "x", "done": True, **figures}).encode())
         elif self.path == "/v1/completions":
-            events = [{"choices": [{"text": f" {i}"}]} for i in range(body["max_tokens"])]
-            events.append({"choices": [], "usage": {"prompt_tokens": 128, "completion_tokens": body["max_tokens"]}})
-            text = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
-            self.answer((text + "data: [DONE]\n\n").encode())
+            self.stream(body["max_tokens"], self.server.kind)  # type: ignore[attr-defined]
         else:
             self.answer(b"not found", 404)
 
@@ -178,9 +197,17 @@ def test_ollama_is_measured_by_its_own_figures() -> None:
 def test_openai_servers_are_measured_by_the_times_of_their_pieces() -> None:
     with serving("openai") as server:
         speeds = measure_server(f"http://127.0.0.1:{server.server_port}/v1", "m", repetitions=2)
-        assert all(value > 0 for values in speeds.values() for value in values)
+        assert all(0 < value <= 128 / PROMPT_SECONDS for value in speeds["prefill, tokens/s"])
+        # A client that is late with the first piece sees the others come faster.
+        assert all(0 < value <= 10 / PIECE_SECONDS for value in speeds["decode, tokens/s"])
         request = server.requests[0]  # type: ignore[attr-defined]
         assert request["stream"] and request["max_tokens"] == 32 and request["temperature"] == 0
+
+
+@pytest.mark.parametrize(("kind", "message"), [("garbled", "another form"), ("buffered", "at once")])
+def test_answers_that_say_nothing_are_errors(kind: str, message: str) -> None:
+    with serving(kind) as server, pytest.raises(ServerError, match=message):
+        measure_server(f"http://127.0.0.1:{server.server_port}", "m", repetitions=1)
 
 
 @pytest.mark.parametrize("kind", ["ollama", "openai"])

@@ -157,7 +157,19 @@ def test_attention_blocks_do_not_change_a_bit(
 SPLIT: list[tuple[ModelSpec, tuple[str, ...]]] = [
     (ModelSpec("split-one-key-head", kv_heads=1, context=2048), ()),
     (ModelSpec("split-one-key-head", kv_heads=1, context=2048), ("--kv=q8",)),
-    (ModelSpec("split-gemma3", family="gemma3", head_size=24, layers=6, tied=True, kv_heads=1, context=2048), ()),
+    (
+        ModelSpec(
+            "split-gemma3",
+            family="gemma3",
+            head_size=24,
+            layers=6,
+            tied=True,
+            kv_heads=1,
+            context=2048,
+            settings=(("sliding_window", 700),),
+        ),
+        (),
+    ),
     (ModelSpec("split-bloom", family="bloom", hidden=96, kv_heads=6, feed_forward=384, tied=True, context=2048), ()),
 ]
 

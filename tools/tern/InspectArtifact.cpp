@@ -84,7 +84,8 @@ Json variantJson(const fb::Variant &variant, const VariantWeights::Bytes &weight
                                [](const fb::Kernel *kernel) {
                                  return Json{{"name", text(kernel->name())},
                                              {"scratch_bytes", kernel->scratch_bytes()},
-                                             {"partial_bytes", kernel->partial_bytes()}};
+                                             {"partial_bytes", kernel->partial_bytes()},
+                                             {"window", kernel->window()}};
                                })},
           {"plans", listJson(variant.plans(), [](const fb::Plan *plan) {
              return Json{{"function", plan->function()},

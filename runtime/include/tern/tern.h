@@ -2,7 +2,8 @@
  *
  *   tern_runtime   settings shared by models: default thread count, allocator, log callback
  *   tern_model     one loaded artifact; immutable; any number of threads may use it at once
- *   tern_session   slots with their KV caches, an arena and worker threads; one thread at a time
+ *   tern_session   slots with their KV caches, an arena and worker threads; one thread at a time,
+ *                  with 1 MiB of stack for the calls that compute (worker threads have their own)
  *   tern_generation  sampling state of one slot; belongs to its session
  *
  * Loading a .tern file runs the machine code inside it: load only files you trust.

@@ -100,6 +100,23 @@ tern.kernel @gather(%x: tensor<?x40xf32> {tern.dim = "T"}, %i: tensor<?xi32> {te
   EXPECT_EQ(s.arguments[2].component.bytes, (Extent{0, 0, 256}));
 }
 
+TEST_F(Signature, AttentionSaysItsWindowAndWhatABlockLeaves) {
+  KernelSignature s = describeKernel(parse(R"(
+tern.kernel @attention(%q: tensor<?x64xf32> {tern.dim = "T"},
+                       %c: !tern.kv<heads = 2, head_size = 16, value_size = 16, window = 100, element = f16>,
+                       %p: tensor<?xi32> {tern.dim = "T"}, %s: tensor<?xi32> {tern.dim = "T"}) -> tensor<?x64xf32> {
+  %a = tern.attention %q, %c, %p, %s {heads = 4 : i32, scale = 2.5e-1 : f32}
+        : tensor<?x64xf32>, !tern.kv<heads = 2, head_size = 16, value_size = 16, window = 100, element = f16>,
+          tensor<?xi32>, tensor<?xi32> -> tensor<?x64xf32>
+  tern.yield %a : tensor<?x64xf32>
+})"),
+                                     avx2());
+  EXPECT_EQ(s.tasks, (Extent{0, 2, 0}));
+  EXPECT_EQ(s.window, 100u);
+  // Two query heads to a key head: each 16 values, a maximum and a sum, padded to 64 bytes.
+  EXPECT_EQ(s.partialBytes, 2u * 128);
+}
+
 TEST_F(Signature, MapsNameTheScalarOpTheyCannotDo) {
   EXPECT_EQ(complaint(R"(
 tern.kernel @map(%x: tensor<?x32xf32> {tern.dim = "T"}) -> tensor<?x32xf32> {

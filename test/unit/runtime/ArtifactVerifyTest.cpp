@@ -95,12 +95,23 @@ static const Case cases[] = {
      [](auto &t) { writeCacheInBlocks(t, fb::MemorySpace::kv_key, fb::AccessKind::write); }},
     {"PartialBytesOfAKernelThatWritesValues", invalid, "only read",
      [](auto &t) { writeCacheInBlocks(t, fb::MemorySpace::kv_value, fb::AccessKind::read_write); }},
+    {"TokensAsPositions", invalid, "argument 0 is input 0; expected the rows' positions",
+     [](auto &t) { call(t, 2)->buffers[0] = t.buffer("tokens"); }},
+    {"SlotsBeforePositions", invalid, "argument 1 is input 1; expected the rows' positions",
+     [](auto &t) { std::swap(call(t, 2)->buffers[0], call(t, 2)->buffers[1]); }},
+    {"WindowOfAnotherCache", invalid, "attends to a window of 96 positions, its KV cache has 32",
+     [](auto &t) {
+       t.variant().kernels[2]->scratch_bytes = 0;
+       t.variant().kernels[2]->partial_bytes = 64;
+       t.variant().kernels[2]->window = 96;
+       t.table.kv_caches[0]->window = 32;
+     }},
     {"FileSize", invalid, "truncated", [](auto &t) { t.table.file_size = 12345; }},
     {"NoBatch", invalid, "max_batch", [](auto &t) { t.table.max_batch = 0; }},
     {"HugeBatch", invalid, "max_batch", [](auto &t) { t.table.max_batch = 1 << 30; }},
     {"NoWanted", invalid, "max_wanted", [](auto &t) { t.table.max_wanted = 0; }},
     {"NoVocabulary", invalid, "vocabulary_size", [](auto &t) { t.table.vocabulary_size = 0; }},
-    {"HugeContext", invalid, "context_length", [](auto &t) { t.table.context_length = 1u << 31; }},
+    {"HugeContext", invalid, "context_length", [](auto &t) { t.table.context_length = (1u << 24) + 1; }},
     {"KvBlock", unsupported, "KV blocks", [](auto &t) { t.table.kv_block_positions = 32; }},
     {"NoFunction", invalid, "no function", [](auto &t) { t.table.functions.clear(); }},
     {"NoOutput", invalid, "outputs", [](auto &t) { t.table.functions[0]->outputs.clear(); }},
