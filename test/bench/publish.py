@@ -67,6 +67,8 @@ def interval(values: list[float]) -> str:
 
 def summary(rows: list[Row]) -> str:
     """With the most threads: decoding, prefill of the shortest prompt, and the span of the starts."""
+    if len({row["shape"] for row in rows}) > 1:
+        raise PublishError("a summary shows one model, these figures are of several")
     most = [row for row in rows if row["threads"] == max(row["threads"] for row in rows)]
     cells = []
     for row in most:
@@ -85,9 +87,18 @@ def summary(rows: list[Row]) -> str:
     return lines_of(["tokens/s", "tern", "llama.cpp", "ratio"], cells) + "\n\n" + text
 
 
+def configurations(rows: list[Row]) -> tuple[list[str], list[list[str]]]:
+    """The first columns of a table, and each row's cells of them: the model only where there are several."""
+    columns = {"model": "shape", "type": "encoding", "threads": "threads"}
+    if len({row["shape"] for row in rows}) == 1:
+        del columns["model"]
+    return list(columns), [[str(row[field]) for field in columns.values()] for row in rows]
+
+
 def speeds(rows: list[Row]) -> str:
+    header, configured = configurations(rows)
     cells = []
-    for row in rows:
+    for row, configuration in zip(rows, configured, strict=True):
         for metric in speeds_of(row):
             peer = better_peer(row, metric)
             other = [spread(row["engines"][peer][metric]), f"{ratio(row, metric):.2f}"] if peer else ["", ""]
@@ -95,21 +106,22 @@ def speeds(rows: list[Row]) -> str:
             if metric == shortest(row, "decode"):
                 share = f"{bandwidth_share(row):.0%} of {statistics.median(row['bandwidth']) / 1e9:.1f} GB/s"
             own = spread(row["engines"][TERN][metric])
-            cells.append([row["encoding"], str(row["threads"]), metric, own, *other, share])
-    return lines_of(["type", "threads", "prompt", "tern", "llama.cpp", "ratio", "of read bandwidth"], cells)
+            cells.append([*configuration, metric, own, *other, share])
+    return lines_of([*header, "prompt", "tern", "llama.cpp", "ratio", "of read bandwidth"], cells)
 
 
 def steps(rows: list[Row]) -> str:
     """The columns of what the machine does by itself are there when it was measured."""
-    header = ["type", "threads", "a step, median, ms: tern / llama.cpp", "99th of 100, ms", "99th over median"]
+    header, configured = configurations(rows)
+    header += ["a step, median, ms: tern / llama.cpp", "99th of 100, ms", "99th over median"]
     with_machine = any(row.get("jitter") for row in rows)
     if with_machine:
         header.append("of the machine: computing, reading")
     header += ["start to first token, ms", "peak memory, MB"]
     cells = []
-    for row in rows:
+    for row, configuration in zip(rows, configured, strict=True):
         quotients = [jitter(row, engine) for engine in (TERN, better_peer(row, "latency p99")) if engine]
-        line = [row["encoding"], str(row["threads"]), both(row, "latency p50"), both(row, "latency p99")]
+        line = [*configuration, both(row, "latency p50"), both(row, "latency p99")]
         line.append(" / ".join(f"{quotient:.2f}" for quotient in quotients))
         if with_machine:
             own = row.get("jitter", {})

@@ -92,3 +92,16 @@ def test_long_prompts_and_the_machine_have_their_cells(tmp_path: Path) -> None:
     assert speeds[0].endswith("| 2.00 | 50% of 1.0 GB/s |")
     assert "| 1.10 / 1.50 | 1.02, 1.20 | 20.0 / 10.0 | 5.00 / 2.50 |" in section(tmp_path, "steps", "s")
     assert "| TQ2_0: generate behind 2,048 tokens | 8 | 4 | 2.00 |" in section(tmp_path, "summary", "s")
+
+
+def test_models_are_named_where_there_are_several(tmp_path: Path) -> None:
+    root = copy_of_pages(tmp_path)
+    path = root / "docs" / "benchmark" / "tinyllama-1.1b.json"
+    report = json.loads(path.read_text())
+    report["rows"] += [{**row, "shape": "bitnet-2b-4t"} for row in report["rows"]]
+    path.write_text(json.dumps(report))
+    for kind in ("speeds", "steps"):
+        header, _, *lines = section(root, kind, "tinyllama-1.1b").splitlines()
+        assert header.startswith("| model | type | threads |")
+        assert lines[0].startswith("| tinyllama-1.1b |")
+        assert lines[-1].startswith("| bitnet-2b-4t |")
