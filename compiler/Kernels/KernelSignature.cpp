@@ -212,7 +212,7 @@ KernelSignature describeKernel(KernelOp kernel, const TargetInfo &target) {
     auto cache = cast<KvType>(attention.getCache().getType());
     signature.partialBytes =
         attention.getHeads() / cache.getHeads() * partialStride(cache.getValueSize()) * 4;
-    signature.window = uint32_t(cache.getWindow());
+    signature.window = cache.getWindow();
   }
   signature.flops = operationsOf(kernel);
   return signature;

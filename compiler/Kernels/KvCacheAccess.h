@@ -14,7 +14,8 @@
 namespace tern {
 
 /// Bounds that the runtime keeps; Halide needs some.
-constexpr int maxPositions = TERN_MAX_POSITIONS, maxSlots = 1 << 20, maxCacheBlocks = 1 << 20;
+constexpr int maxPositions = TERN_MAX_POSITIONS, maxSlots = 1 << 20,
+              maxCacheBlocks = TERN_MAX_CACHE_BLOCKS;
 
 /// Dimensions (position in tile, element, tile, head, block).
 llvm::SmallVector<DimensionBinding, 5> keyDimensions(KvType type);

@@ -23,6 +23,10 @@ namespace {
 
 Expr bitsOf(const Expr &x) { return Halide::reinterpret<int32_t>(x); }
 
+/// All bits of a NaN for NaN, none for any number: as an integer the magnitude of a NaN is above
+/// infinity's. Halide takes x != x for false.
+Expr bitsOfNaN(const Expr &x) { return (0x7f800000 - (bitsOf(x) & 0x7fffffff)) >> 31; }
+
 } // namespace
 
 // x = n ln 2 + r with the nearest integer n, which the sum with `round` ends in; e^r is a
@@ -43,14 +47,6 @@ Expr exponential(const Expr &x) {
     power = power * r + coefficient;
   return power * Halide::reinterpret<float>((bitsOf(shifted) << 23) + bitsOf(Expr(0.5f)));
 }
-
-namespace {
-
-/// All bits of a NaN for NaN, none for any number: as an integer the magnitude of a NaN is above
-/// infinity's. Halide takes x != x for false.
-Expr bitsOfNaN(const Expr &x) { return (0x7f800000 - (bitsOf(x) & 0x7fffffff)) >> 31; }
-
-} // namespace
 
 Expr zeroOrNaN(const Expr &x) { return Halide::reinterpret<float>(bitsOfNaN(x)); }
 

@@ -17,8 +17,9 @@ extern "C" {
 /// rows of the block table are padded to.
 #define TERN_ATTENTION_BLOCK 512
 
-/// Positions of a slot at most: kernels promise Halide this bound.
+/// Positions of a slot and blocks of a KV cache at most: kernels promise Halide these bounds.
 #define TERN_MAX_POSITIONS (1 << 24)
+#define TERN_MAX_CACHE_BLOCKS (1 << 20)
 
 /// The most bytes of stack that a function of a kernel takes: the compiler refuses more. Attention
 /// keeps a block's scores of all query heads of a key head there, 6 to 8 KiB a head: 570 KB for the

@@ -25,7 +25,7 @@ inline constexpr uint32_t maxKvCaches = 4096;
 inline constexpr uint32_t blockPositions = 64;
 /// Kernels number cache blocks, and address the elements of a layer's keys or values, in 32 bits
 /// (compiler/Kernels/KvCacheAccess.h).
-inline constexpr uint64_t maxCacheBlocks = uint64_t(1) << 20;
+inline constexpr uint64_t maxCacheBlocks = TERN_MAX_CACHE_BLOCKS;
 inline constexpr uint64_t maxCacheElements = uint64_t(1) << 31;
 /// Positions that one attention step covers.
 inline constexpr uint32_t attentionStepPositions = TERN_ATTENTION_BLOCK;

@@ -214,7 +214,7 @@ static Status verifyCall(const fb::Artifact &artifact, const fb::Variant &varian
                            " offers %" PRIu64 ", or their memory spaces differ",
                            number, i, kernel.name()->c_str(),
                            atBounds(artifact, *argument.extent()).value(), index, offered);
-    // Memory for partial results is counted by the window of the cache.
+    // What lies behind its window a cache does not keep.
     if (buffer.space() == fb::MemorySpace::kv_key && kernel.partial_bytes() != 0 &&
         kernel.window() != artifact.kv_caches()->Get(buffer.index())->window())
       return Status::error(StatusCode::invalidArtifact,

@@ -27,6 +27,12 @@ static uint32_t attentionBlocksOf(uint32_t positions) {
   return positions / attentionStepPositions + (positions % attentionStepPositions != 0);
 }
 
+void RowBlocks::add(uint32_t position) {
+  const uint32_t blocks = attentionBlocksOf(position + 1);
+  longest = blocks > longest ? blocks : longest;
+  total += blocks;
+}
+
 /// Room for the partial results of one row, and for as many tasks as workers may be idle with.
 static uint64_t partialsSizeOf(const Model &model, uint32_t workers, uint32_t context) {
   const uint32_t blocks = attentionBlocksOf(context);
@@ -203,11 +209,11 @@ uint32_t BoundPlan::taskBlocks(const Step &step, uint64_t tasks, uint64_t rows,
       atMost(blocks.longest, step.window ? attentionBlocksOf(step.window - 1) + 1 : UINT32_MAX);
   if (tasks * parts > partials.size() / step.partialBytes)
     return 1;
-  const uint64_t ofRows = atMost(blocks.total, rows * longest);
-  const uint64_t total = ofRows * tasks / rows;
-  const uint64_t share = (tasks + pool->workers() - 1) / pool->workers() * total / tasks;
-  const uint64_t apart = (total + pool->workers() - 1) / pool->workers();
-  return apart * 8 <= (share > longest ? share : longest) * 7 ? uint32_t(parts) : 1;
+  const uint64_t total = atMost(blocks.total, rows * longest) * tasks / rows;
+  const uint64_t workers = pool->workers();
+  const auto shareOf = [&](uint64_t count) { return (count + workers - 1) / workers; };
+  const uint64_t share = shareOf(tasks) * total / tasks;
+  return shareOf(total) * 8 <= (share > longest ? share : longest) * 7 ? uint32_t(parts) : 1;
 }
 
 void BoundPlan::runSplit(Call call, int32_t tasks, uint32_t blocks, ThreadPool::Range range) {
@@ -221,12 +227,6 @@ void BoundPlan::runSplit(Call call, int32_t tasks, uint32_t blocks, ThreadPool::
   pool->run(tasks * int32_t(blocks), range, &call);
   integers[TERN_INT_PHASE] = TERN_PHASE_MERGE;
   pool->run(tasks, range, &call);
-}
-
-void RowBlocks::add(uint32_t position) {
-  const uint32_t blocks = position / attentionStepPositions + 1;
-  longest = blocks > longest ? blocks : longest;
-  total += blocks;
 }
 
 /// Two copies of the loop, so that nothing is asked or timed where nobody watches.
