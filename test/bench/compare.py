@@ -16,7 +16,6 @@ another thread, computing in registers or reading as many bytes as the model has
 from __future__ import annotations
 
 import argparse
-import datetime
 import importlib.metadata
 import json
 import os
@@ -30,6 +29,7 @@ from pathlib import Path
 
 from bench_models import ENCODINGS, Model, prepare
 from engines import LlamaCpp, Task, Tern, Values, build_llama_cpp, build_tool
+from record import write_figures
 from report import MACHINE, draw, table
 from server import ServerError, measure_server
 from synthetic_gguf import SHAPES
@@ -113,37 +113,9 @@ def measure_all(options: argparse.Namespace) -> list[Row]:
     return rows
 
 
-def cpu_name() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor()
-
-
-def versions(options: argparse.Namespace) -> dict[str, str]:
-    """What was compared."""
-    tern = subprocess.run([options.bin / "tern", "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
-    )
-    return {
-        "tern": f"{tern.strip()} {commit.stdout.strip()}".strip(),
-        "llama-cpp-python": importlib.metadata.version("llama-cpp-python"),
-        "weights": options.weights,
-    }
-
-
 def write_json(options: argparse.Namespace, rows: list[Row]) -> None:
-    path = options.json
-    report = {
-        **versions(options),
-        "machine": f"{os.cpu_count()} processors of {cpu_name()}",
-        "date": datetime.date.today().isoformat(),
-        "rows": [asdict(row) for row in rows],
-    }
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(report, indent=1) + "\n")
-    partial.rename(path)
+    peer = {"llama-cpp-python": importlib.metadata.version("llama-cpp-python")}
+    write_figures(options.json, options.bin, [asdict(row) for row in rows], **peer, weights=options.weights)
 
 
 def parse_options() -> argparse.Namespace:

@@ -1,12 +1,13 @@
-"""The tables of README.md and docs/status.md that show what compare.py measured: docs/benchmark/NAME.json, by section.
+"""The tables of README.md and docs/status.md that show what was measured: docs/benchmark/NAME.json, by section.
 
     python test/bench/publish.py            print each section as it should be
     python test/bench/publish.py --write    rewrite the sections in their pages
     python test/bench/publish.py --check    fail where a page differs
 
 A section lies between `<!-- figures: KIND NAME -->` and `<!-- end of figures -->`. Kinds: `summary`, the speeds with the
-largest number of threads and the start; `speeds`, all of them with their spread; `steps`, latency, start and memory. A new
-file of figures needs its sections (one line each, then --write); a file that docs/status.md does not show is an error.
+largest number of threads and the start; `speeds`, all of them with their spread; `steps`, latency, start and memory;
+`roofline`, what roofline.py measured. A new file of figures needs its sections (one line each, then --write); a file that
+docs/status.md does not show is an error.
 """
 
 from __future__ import annotations
@@ -18,7 +19,21 @@ import statistics
 import sys
 from pathlib import Path
 
-from report import MACHINE, TERN, Row, bandwidth_share, better_peer, jitter, number, ratio, scaled, shortest, spread
+from report import (
+    MACHINE,
+    TERN,
+    Row,
+    bandwidth_share,
+    better_peer,
+    jitter,
+    markdown_table,
+    number,
+    ratio,
+    roofline_table,
+    scaled,
+    shortest,
+    spread,
+)  # fmt: skip
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "docs/status.md")
@@ -29,11 +44,6 @@ LABELS = {"ternary-b3": "ternary-b3, 1.7 bits a weight"}
 
 class PublishError(Exception):
     """A page or a file of figures that cannot be shown."""
-
-
-def lines_of(header: list[str], rows: list[list[str]]) -> str:
-    table = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    return "\n".join([*table, *("| " + " | ".join(cells) + " |" for cells in rows)])
 
 
 def speeds_of(row: Row) -> list[str]:
@@ -84,7 +94,7 @@ def summary(rows: list[Row]) -> str:
     text = f"From a process's start to its first token: {starts} ms"
     peers = [median(row, peer, start) for row in most if (peer := better_peer(row, start))]
     text += f", llama.cpp at its leanest {interval(peers)} ms." if peers else "."
-    return lines_of(["tokens/s", "tern", "llama.cpp", "ratio"], cells) + "\n\n" + text
+    return markdown_table(["tokens/s", "tern", "llama.cpp", "ratio"], cells) + "\n\n" + text
 
 
 def configurations(rows: list[Row]) -> tuple[list[str], list[list[str]]]:
@@ -107,7 +117,7 @@ def speeds(rows: list[Row]) -> str:
                 share = f"{bandwidth_share(row):.0%} of {statistics.median(row['bandwidth']) / 1e9:.1f} GB/s"
             own = spread(row["engines"][TERN][metric])
             cells.append([*configuration, metric, own, *other, share])
-    return lines_of([*header, "prompt", "tern", "llama.cpp", "ratio", "of read bandwidth"], cells)
+    return markdown_table([*header, "prompt", "tern", "llama.cpp", "ratio", "of read bandwidth"], cells)
 
 
 def steps(rows: list[Row]) -> str:
@@ -127,10 +137,10 @@ def steps(rows: list[Row]) -> str:
             own = row.get("jitter", {})
             line.append(", ".join(f"{statistics.median(own[kind]):.2f}" for kind in MACHINE if kind in own))
         cells.append([*line, both(row, "start to first token"), both(row, "peak resident")])
-    return lines_of(header, cells)
+    return markdown_table(header, cells)
 
 
-KINDS = {"summary": summary, "speeds": speeds, "steps": steps}
+KINDS = {"summary": summary, "speeds": speeds, "steps": steps, "roofline": roofline_table}
 
 
 def section(root: Path, kind: str, name: str) -> str:

@@ -1,4 +1,4 @@
-"""What compare.py measured as a table in Markdown and as a plot."""
+"""What compare.py and roofline.py measured as tables in Markdown and as a plot."""
 
 from __future__ import annotations
 
@@ -71,6 +71,11 @@ def spread(values: list[float]) -> str:
     return f"{number(statistics.median(values))} ({number(min(values))} to {number(max(values))})"
 
 
+def markdown_table(header: list[str], rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return "\n".join([*lines, *("| " + " | ".join(cells) + " |" for cells in rows)])
+
+
 def machine_jitter(row: Row) -> str:
     """What of the jitter the machine has by itself; empty where it was not measured."""
     own = row.get("jitter", {})
@@ -90,7 +95,7 @@ def jitter_cells(row: Row) -> list[str]:
 
 def table(rows: list[Row]) -> str:
     header = ["model", "threads", "", "Tern", "llama.cpp", "its setting", "ratio", "of read bandwidth"]
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    lines = []
     for row in rows:
         for metric in METRICS:
             if metric not in row["engines"][TERN]:
@@ -107,10 +112,37 @@ def table(rows: list[Row]) -> str:
             cells.append(
                 f"{bandwidth_share(row):.0%} of {gigabytes:.1f} GB/s" if metric == shortest(row, "decode") else ""
             )
-            lines.append("| " + " | ".join(cells) + " |")
+            lines.append(cells)
         if "latency p99" in row["engines"][TERN]:
-            lines.append("| " + " | ".join(jitter_cells(row)) + " |")
-    return "\n".join(lines)
+            lines.append(jitter_cells(row))
+    return markdown_table(header, lines)
+
+
+def roofline_cells(row: Row) -> list[str]:
+    """Of one row and of many, each with its share of the limit: medians over the rounds, the shares of each round's own."""
+    cells = []
+    for amount, limit in (("read", "read_limit"), ("operations", "operations_limit")):
+        cell = number(statistics.median(row[amount]) / 1e9)
+        if row[limit]:  # not measured for every target
+            shares = [value / bound for value, bound in zip(row[amount], row[limit], strict=True)]
+            cell += f" ({statistics.median(shares):.0%})"
+        cells.append(cell)
+    return cells
+
+
+def roofline_table(rows: list[Row]) -> str:
+    """A line an encoding, a pair of columns a number of threads."""
+    threads = sorted({row["threads"] for row in rows})
+    header = ["encoding"]
+    for count in threads:
+        workers = f"{count} thread{'s' if count > 1 else ''}"
+        header += [f"1 row, {workers}: GB/s (of the read rate)", f"64 rows, {workers}: Gop/s (of the peak)"]
+    measured = {(row["encoding"], row["threads"]): roofline_cells(row) for row in rows}
+    lines = []
+    for encoding in dict.fromkeys(row["encoding"] for row in rows):
+        pairs = (measured.get((encoding, count), ["", ""]) for count in threads)
+        lines.append([encoding, *(cell for pair in pairs for cell in pair)])
+    return markdown_table(header, lines)
 
 
 def draw(rows: list[Row], path: Path) -> None:

@@ -2,10 +2,11 @@
 
     python test/bench/roofline.py --threads 1 --encodings q4_k q6_k
 
-Four layers of TinyLlama-1.1B's shape, too large for the caches of most CPUs, are compiled in each encoding. With one row a
+Eight layers of TinyLlama-1.1B's shape, too large for the caches of most CPUs, are compiled in each encoding. With one row a
 linear layer is bound by reading its weights: shown are bytes per second, and their share of the rate at which the same
 threads read the same weights. With 64 rows it is bound by integer products: shown are operations per second (two a product)
-and their share of what the target's dot product instruction reaches. All linear layers but the head together.
+and their share of what the target's dot product instruction reaches. All linear layers but the head together; medians over
+the rounds, each of which measures every encoding and the limits anew.
 """
 
 from __future__ import annotations
@@ -16,16 +17,18 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import synthetic_gguf
 from bench_models import gguf_file
+from record import write_figures
+from report import roofline_table
 
 ROOT = Path(__file__).parents[2]
 SHAPES = synthetic_gguf.SHAPES
-SHAPES["tinyllama-4-layers"] = replace(SHAPES["tinyllama-1.1b"], layers=4, vocabulary=2000)
+SHAPES["tinyllama-8-layers"] = replace(SHAPES["tinyllama-1.1b"], layers=8, vocabulary=2000)
 TERNARY = ("ternary", "ternary-b3")
 ENCODINGS = (
     *TERNARY, "quaternary", "q2_0", "q2_k", "q3_k", "q4_0", "q4_1", "q4_k", "iq4_nl", "mxfp4", "int4", "int4:g32:min",
@@ -33,23 +36,37 @@ ENCODINGS = (
 )  # fmt: skip
 
 
+@dataclass
+class Row:
+    """One encoding with one number of threads; a value a round, per second."""
+
+    encoding: str
+    threads: int
+    read: list[float] = field(default_factory=list)  # bytes of weights, one row
+    read_limit: list[float] = field(default_factory=list)
+    operations: list[float] = field(default_factory=list)  # 64 rows
+    operations_limit: list[float] = field(default_factory=list)  # empty where the target's peak is not measured
+
+    def add(self, kernels: dict[str, Any]) -> None:
+        one, many = (measured["kernels"] for measured in kernels["passes"])
+        self.read.append(together(one, "weight_bytes"))
+        self.read_limit.append(kernels["read_bytes_per_second"])
+        self.operations.append(together(many, "operations"))
+        if peak := kernels.get("integer_peak"):
+            self.operations_limit.append(peak["operations_per_second"])
+
+
 def compiled(encoding: str, options: argparse.Namespace) -> Path:
     source = gguf_file(options.shape, "tq2_0" if encoding in TERNARY else "q8_0", options.folder)
-    artifact = options.folder / "roofline.tern"
-    command = [
-        options.bin / "ternc",
-        source,
-        "-o",
-        artifact,
-        f"--quantize=*blk*={encoding}",
-        f"--target={options.target}",
-    ]
+    artifact = options.folder / f"roofline-{options.shape}-{encoding.replace(':', '-')}.tern"
+    command = [options.bin / "ternc", source, "-o", artifact]
+    command += [f"--quantize=*blk*={encoding}", f"--target={options.target}"]
     subprocess.run(command, check=True, capture_output=True, text=True)
     return artifact
 
 
-def kernels_of(artifact: Path, options: argparse.Namespace) -> dict[str, Any]:
-    command = [options.bin / "tern", "bench", artifact, "--kernels", "--threads", str(options.threads), "--json", "-"]
+def kernels_of(artifact: Path, threads: int, options: argparse.Namespace) -> dict[str, Any]:
+    command = [options.bin / "tern", "bench", artifact, "--kernels", "--threads", str(threads), "--json", "-"]
     few = ["--runs", "1", "--prompt", "8", "--generate", "2", "--weights", options.weights]
     report = subprocess.run([*command, *few], check=True, capture_output=True, text=True)
     return json.loads(report.stdout)["kernels"]
@@ -61,31 +78,34 @@ def together(kernels: Iterable[dict[str, Any]], amount: str) -> float:
     return sum(kernel[amount] for kernel in chosen) / sum(kernel["milliseconds"] for kernel in chosen) * 1000
 
 
-def row(encoding: str, options: argparse.Namespace) -> str:
-    kernels = kernels_of(compiled(encoding, options), options)
-    one, many = (measured["kernels"] for measured in kernels["passes"])
-    read, operations = together(one, "weight_bytes"), together(many, "operations")
-    cells = [encoding, f"{read / 1e9:.1f}", f"{read / kernels['read_bytes_per_second']:.0%}", f"{operations / 1e9:.0f}"]
-    if peak := kernels.get("integer_peak"):
-        cells.append(f"{operations / peak['operations_per_second']:.0%} of {peak['instruction']}")
-    return "| " + " | ".join(cells) + " |"
+def measure(options: argparse.Namespace) -> list[Row]:
+    """Round by round, so that what the machine does meanwhile meets all encodings."""
+    artifacts = {encoding: compiled(encoding, options) for encoding in options.encodings}
+    rows = [Row(encoding, threads) for encoding in options.encodings for threads in options.threads]
+    for done in range(options.rounds):
+        print(f"round {done + 1} of {options.rounds}", file=sys.stderr, flush=True)
+        for row in rows:
+            row.add(kernels_of(artifacts[row.encoding], row.threads, options))
+    return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encodings", nargs="+", default=ENCODINGS, help="as ternc --quantize takes them")
-    parser.add_argument("--shape", choices=SHAPES, default="tinyllama-4-layers")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--shape", choices=SHAPES, default="tinyllama-8-layers")
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--target", default="host")
     parser.add_argument("--weights", choices=["map", "copy"], default="map")
     parser.add_argument("--bin", type=Path, default=Path(os.environ.get("TERN_BIN_DIR", ROOT / "build" / "bin")))
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "bench", help="keeps models and artifacts")
+    parser.add_argument("--json", type=Path, help="write all values here")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    print("| encoding | 1 row, GB/s | of read rate | 64 rows, Gop/s | of peak |")
-    print("|---|---|---|---|---|")
-    for encoding in options.encodings:
-        print(row(encoding, options), flush=True)
+    rows = [asdict(row) for row in measure(options)]
+    if options.json:
+        write_figures(options.json, options.bin, rows, target=options.target, weights=options.weights)
+    print(roofline_table(rows))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from engines import build_tool
 from programs import BIN
-from report import bandwidth_share, better_peer, ratio, table
+from report import bandwidth_share, better_peer, ratio, roofline_table, table
 from server import ServerError, measure_server
 
 COMPARE = Path(__file__).parents[1] / "bench" / "compare.py"
@@ -56,16 +56,31 @@ def test_engines_are_compared_on_the_same_file(tmp_path: Path) -> None:
 
 
 def test_roofline_has_a_line_for_each_encoding(tmp_path: Path) -> None:
+    figures = tmp_path / "roofline.json"
     command = [sys.executable, COMPARE.with_name("roofline.py"), "--shape", "tiny", "--encodings", "ternary", "q4_k"]
-    result = subprocess.run(
-        [*command, "--bin", BIN, "--folder", tmp_path], capture_output=True, text=True, check=False, timeout=600
-    )
+    command += ["--rounds", "2", "--threads", "1", "2", "--bin", BIN, "--folder", tmp_path, "--json", figures]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     assert result.returncode == 0, result.stderr
-    lines = result.stdout.splitlines()
-    assert [line.split(" | ")[0] for line in lines] == ["| encoding", "|---|---|---|---|---|", "| ternary", "| q4_k"]
-    for line in lines[2:]:
-        read, operations = line.split(" | ")[1], line.split(" | ")[3]
-        assert float(read) > 0 and float(operations) > 0, line
+    lines = [line.split(" | ") for line in result.stdout.splitlines()]
+    assert [cells[0] for cells in lines] == ["| encoding", "|---|---|---|---|---|", "| ternary", "| q4_k"]
+    rows = json.loads(figures.read_text())["rows"]
+    assert [(row["encoding"], row["threads"]) for row in rows] == [
+        ("ternary", 1), ("ternary", 2), ("q4_k", 1), ("q4_k", 2),
+    ]  # fmt: skip
+    for row in rows:
+        for amount in ("read", "read_limit", "operations"):
+            assert len(row[amount]) == 2 and min(row[amount]) > 0
+        assert len(row["operations_limit"]) in (0, 2)
+
+
+def test_rooflines_are_medians_with_the_shares_of_their_own_rounds() -> None:
+    row = {"encoding": "q4_k", "threads": 1, "read": [10e9, 30e9, 20e9], "read_limit": [20e9, 40e9, 80e9]}
+    row |= {"operations": [200e9, 400e9, 300e9], "operations_limit": []}
+    lines = roofline_table(
+        [row, {**row, "encoding": "q5_k", "threads": 2, "operations_limit": [4e11] * 3}]
+    ).splitlines()
+    assert lines[2] == "| q4_k | 20.0 (50%) | 300.0 |  |  |"
+    assert lines[3] == "| q5_k |  |  | 20.0 (50%) | 300.0 (75%) |"
 
 
 def row_of(tern: dict[str, float], repacked: dict[str, float], plain: dict[str, float]) -> dict:
