@@ -1,8 +1,9 @@
 """Measures a running server of another program: OpenAI's completions interface (llama-server, vLLM, LM Studio, ...), or
 Ollama's, which is known by its /api/version.
 
-One request at a time. Speeds are what a client sees: tokens of the prompt until the first piece of text, pieces after it;
-Ollama's are those it reports itself. Prompts differ, so that a server's prompt cache does not answer them.
+One request at a time. Speeds are what a client sees: tokens of the prompt until the first piece of text, tokens of the
+answer after it; Ollama's are those it reports itself. A server that does not count tokens in a stream (llama-cpp-python's)
+is asked the same again without one, and counts there. Prompts differ, so that a server's prompt cache does not answer them.
 """
 
 from __future__ import annotations
@@ -62,6 +63,15 @@ def ask_ollama(url: str, model: str, prompt: str, tokens: int) -> tuple[float, f
     )
 
 
+def counted_tokens(url: str, body: dict[str, Any]) -> tuple[int, int]:
+    """Of prompt and answer, as the answer without a stream says."""
+    whole = {key: value for key, value in body.items() if key not in ("stream", "stream_options")}
+    report = json.loads("".join(post(f"{url}/v1/completions", whole)))
+    if not (usage := report.get("usage")):
+        raise ServerError(f"{url}: does not say how many tokens the prompt had, neither in a stream nor without one")
+    return usage["prompt_tokens"], usage["completion_tokens"]
+
+
 def ask_openai(url: str, model: str, prompt: str, tokens: int) -> tuple[float, float]:
     """Tokens/s of prompt and of answer."""
     body = {"model": model, "prompt": prompt, "max_tokens": tokens, "temperature": 0, "stream": True}
@@ -79,7 +89,7 @@ def ask_openai(url: str, model: str, prompt: str, tokens: int) -> tuple[float, f
     if len(times) < 2:
         raise ServerError(f"{url}: fewer than two pieces of text in the answer")
     if not prompt_tokens:
-        raise ServerError(f"{url}: does not say how many tokens the prompt had (stream_options.include_usage)")
+        prompt_tokens, answer_tokens = counted_tokens(url, body)
     if times[-1] - times[0] < LEAST_SHARE_OF_PIECES * (times[-1] - start):
         raise ServerError(f"{url}: all pieces of the answer came at once: what lies between holds them back")
     return prompt_tokens / (times[0] - start), (max(answer_tokens, len(times)) - 1) / (times[-1] - times[0])

@@ -146,9 +146,13 @@ class FakeServer(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def usage(self, tokens: int) -> dict[str, int]:
+        return {"prompt_tokens": 128, "completion_tokens": tokens}
+
     def stream(self, tokens: int, kind: str) -> None:
         events: list[dict[str, Any]] = [{"choices": [{"text": f" {i}"}]} for i in range(tokens)]
-        events.append({"choices": [], "usage": {"prompt_tokens": 128, "completion_tokens": tokens}})
+        if kind not in ("no usage in streams", "no usage"):
+            events.append({"choices": [], "usage": self.usage(tokens)})
         self.send_response(200)
         self.end_headers()
         pieces = [f"data: {json.dumps(event) if kind != 'garbled' else 'x'}\n\n".encode() for event in events]
@@ -182,7 +186,12 @@ class FakeServer(BaseHTTPRequestHandler):
             }
             self.answer(json.dumps({"response": "x", "done": True, **figures}).encode())
         elif self.path == "/v1/completions":
-            self.stream(body["max_tokens"], self.server.kind)  # type: ignore[attr-defined]
+            tokens, kind = body["max_tokens"], self.server.kind  # type: ignore[attr-defined]
+            if body.get("stream"):
+                self.stream(tokens, kind)
+            else:
+                usage = {} if kind == "no usage" else {"usage": self.usage(tokens)}
+                self.answer(json.dumps({"choices": [{"text": "x"}], **usage}).encode())
         else:
             self.answer(b"not found", 404)
 
@@ -209,17 +218,22 @@ def test_ollama_is_measured_by_its_own_figures() -> None:
         assert len(set(prompts)) == 3, "a prompt cache would answer"
 
 
-def test_openai_servers_are_measured_by_the_times_of_their_pieces() -> None:
-    with serving("openai") as server:
+@pytest.mark.parametrize("kind", ["openai", "no usage in streams"])
+def test_openai_servers_are_measured_by_the_times_of_their_pieces(kind: str) -> None:
+    with serving(kind) as server:
         speeds = measure_server(f"http://127.0.0.1:{server.server_port}/v1", "m", repetitions=2)
         assert all(0 < value <= 128 / PROMPT_SECONDS for value in speeds["prefill, tokens/s"])
         # A client that is late with the first piece sees the others come faster.
         assert all(0 < value <= 10 / PIECE_SECONDS for value in speeds["decode, tokens/s"])
         request = server.requests[0]  # type: ignore[attr-defined]
         assert request["stream"] and request["max_tokens"] == 32 and request["temperature"] == 0
+        streamed = [request for request in server.requests if request.get("stream")]  # type: ignore[attr-defined]
+        assert len({request["prompt"] for request in streamed}) == 3, "a prompt cache would answer"
 
 
-@pytest.mark.parametrize(("kind", "message"), [("garbled", "another form"), ("buffered", "at once")])
+@pytest.mark.parametrize(
+    ("kind", "message"), [("garbled", "another form"), ("buffered", "at once"), ("no usage", "how many tokens")]
+)
 def test_answers_that_say_nothing_are_errors(kind: str, message: str) -> None:
     with serving(kind) as server, pytest.raises(ServerError, match=message):
         measure_server(f"http://127.0.0.1:{server.server_port}", "m", repetitions=1)
