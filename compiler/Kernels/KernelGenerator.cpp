@@ -24,7 +24,7 @@ bool hasExperts(KernelOp kernel) {
 
 /// Rows of a call from which on weights are decoded once for all rows, and the most rows that one
 /// such call takes: their sums take 8 KiB a part.
-constexpr int32_t manyRows = 24, mostRows = 64;
+constexpr int32_t manyRows = 16, mostRows = 64;
 
 /// Linear layers take rows in blocks, and one row in a form of its own; other kernels loop over
 /// rows. Linear layers of experts have a variant for each size of items, attention for each phase.

@@ -104,15 +104,14 @@ void LinearBuilder::pairMinimums(const ActValue &x) {
       Halide::cast<int16_t>(groupSum(x, group, number / groups, number % groups));
 }
 
-/// 0, and for each row another line of the next step's weights is fetched to the cache: decoded
-/// once, they would else be waited for.
+/// 0, and for each row other lines of the next step's weights are fetched to the cache: decoded
+/// once, they would else be waited for. The fewest rows of the variant fetch them all.
 Expr LinearBuilder::fetchAhead() const {
   if (!stages.codes.defined())
     return 0;
   constexpr int line = 64;
   int bytes = int(weight.layout.outerBytes(weight.encoding)) * stages.chunk;
-  // Fewer rows fetch only part.
-  int rows = builder.rowRange().max / 2, uses = rows * stages.chunk;
+  int uses = builder.rowRange().min * stages.chunk;
   int perUse = int(llvm::divideCeil(bytes, line * uses));
   Expr zero = 0, use = (row - builder.firstRow()) * stages.chunk + group % stages.chunk;
   for (int i = 0; i < perUse; ++i) {

@@ -1,14 +1,15 @@
-// Speed of the linear kernels at TinyLlama-1.1B's shapes, beside a plain read of memory in the same
-// process.
+// Speed of the linear kernels at TinyLlama-1.1B's shapes, beside the rate at which the same memory
+// is read and the peak of the target's dot product.
 //
 //   kernel_bench [TARGET] [FILTER]
 //
 // T = 1 walks through enough copies of the weights that they come from memory (DRAM) or runs on one
-// copy that fits the second-level cache (L2); T = 64 is prefill; the second line shows how the time
-// of a call with weights from memory grows with T. Medians of alternating runs; the machine may be
-// busy, so look at the ratio to the plain read rather than at the figures.
+// copy that fits the second-level cache (L2); the second line shows how the time of a call with
+// weights from memory grows with T, and what share of the peak it reaches. One thread; medians of
+// alternating runs; the machine may be busy, so look at the ratios rather than at the figures.
 #include "test/bench/Timing.h"
 #include "test/unit/kernels/KernelHarness.h"
+#include "tools/tern/MachinePeak.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -22,6 +23,8 @@ namespace {
 
 struct Format {
   const char *name, *encoding, *activation;
+
+  bool integer() const { return *activation != 0; }
 };
 
 const Format formats[] = {
@@ -34,6 +37,8 @@ const Format formats[] = {
     {"q2_k", "uint2, group = 16, scale = u4, min, super = 256, super_scale = f16",
      ", #tern.act<group = 256, sums = 16>"},
     {"q4_k", "uint4, group = 32, scale = u6, min, super = 256, super_scale = f16",
+     ", #tern.act<group = 256, sums = 16>"},
+    {"q5_k", "uint5, group = 32, scale = u6, min, super = 256, super_scale = f16",
      ", #tern.act<group = 256, sums = 16>"},
     {"q6_k", "int6, group = 16, scale = i8, super = 256, super_scale = f16",
      ", #tern.act<group = 256, sums = 16>"},
@@ -64,26 +69,14 @@ uint8_t *smallPages(size_t size) {
   return static_cast<uint8_t *>(memory);
 }
 
-uint64_t plainRead(const uint8_t *bytes, size_t size) {
-  using Vector __attribute__((vector_size(64))) = uint64_t;
-  Vector sums[4] = {};
-  auto *vectors = reinterpret_cast<const Vector *>(bytes);
-  for (size_t i = 0; i + 4 <= size / sizeof(Vector); i += 4)
-    for (size_t j = 0; j < 4; ++j)
-      sums[j] += vectors[i + j];
-  Vector sum = sums[0] + sums[1] + sums[2] + sums[3];
-  return sum[0] + sum[1] + sum[2] + sum[3] + sum[4] + sum[5] + sum[6] + sum[7];
-}
-
-volatile uint64_t sink;
-
 constexpr size_t poolBytes = 384u << 20;
-constexpr int repetitions = 9;
+constexpr int repetitions = 9, maxRows = 64;
 
 class Bench {
 public:
-  Bench(const TestKernel &kernel, Shape shape, uint8_t *pool)
-      : kernel(kernel), shape(shape), pool(pool), buffers(kernel.makeBuffers(64)) {
+  /// `peak`: operations/s of the target's dot product, 0 where it is not measured.
+  Bench(const TestKernel &kernel, Shape shape, uint8_t *pool, double peak)
+      : kernel(kernel), shape(shape), pool(pool), peak(peak), buffers(kernel.makeBuffers(maxRows)) {
     for (size_t i = 0; i < buffers.size(); ++i)
       memset(buffers[i].data(), 0, buffers[i].size());
     for (size_t i = 0; i < kernel.signature.arguments.size(); ++i)
@@ -103,34 +96,32 @@ public:
     return total / double(count);
   }
   void report(const char *name) {
-    double macs = double(shape.rows) * shape.k;
-    std::vector<double> dram, l2, read, prefill;
+    std::vector<double> dram, l2;
     for (int i = 0; i < repetitions; ++i) {
       size_t count = std::min<size_t>(copies, 48);
       dram.push_back(time(1, size_t(i) * count, count));
-      read.push_back(
-          seconds([&] { sink = plainRead(pool + (i % 3) * (poolBytes / 3), poolBytes / 3); }));
       l2.push_back(seconds([&] {
                      for (int j = 0; j < 20; ++j)
                        call(1, pool);
                    }) /
                    20);
-      prefill.push_back(seconds([&] { call(64, pool + (size_t(i) % copies) * stride); }));
     }
-    double readRate = double(poolBytes / 3) / median(read) * 1e-9;
-    double rate = double(weightBytes) / median(dram) * 1e-9;
-    printf(
-        "%-12s %5dx%-5d %7.2f MB  T=1: DRAM %5.1f GB/s (%3.0f%% of read %4.1f)  cached %6.1f Gw/s"
-        "  T=64: %6.1f GMAC/s\n",
-        name, shape.rows, shape.k, double(weightBytes) * 1e-6, rate, 100 * rate / readRate,
-        readRate, macs / median(l2) * 1e-9, 64 * macs / median(prefill) * 1e-9);
+    const double one = median(dram), readRate = cli::readBandwidth({{pool, poolBytes / 3}}, 1);
+    const double rate = double(weightBytes) / one;
+    printf("%-12s %5dx%-5d %7.2f MB  T=1: DRAM %5.1f GB/s (%3.0f%% of read %4.1f)  cached %6.1f "
+           "Gw/s\n",
+           name, shape.rows, shape.k, double(weightBytes) * 1e-6, rate * 1e-9,
+           100 * rate / readRate, readRate * 1e-9,
+           double(shape.rows) * shape.k / median(l2) * 1e-9);
     printf("%31s relative to T=1 from memory:", "");
-    double one = median(dram);
-    for (int tokens : {2, 3, 4, 6, 8, 12, 16, 32}) {
+    for (int tokens : {2, 3, 4, 6, 8, 12, 15, 16, 17, 24, 32, 48, maxRows}) {
       std::vector<double> several;
-      for (int i = 0; i < 5; ++i)
+      for (int i = 0; i < repetitions; ++i)
         several.push_back(time(tokens, size_t(i) * 8, 8));
-      printf("  T=%d %.2f", tokens, median(several) / one);
+      const double each = median(several);
+      printf("  T=%d %.2f", tokens, each / one);
+      if (peak > 0)
+        printf(" (%.0f%%)", 100 * 2.0 * tokens * shape.rows * shape.k / each / peak);
     }
     printf("\n");
     fflush(stdout);
@@ -149,6 +140,7 @@ private:
   const TestKernel &kernel;
   Shape shape;
   uint8_t *pool;
+  double peak;
   std::vector<GuardedBuffer> buffers;
   size_t weight = 0, weightBytes, stride, copies;
 };
@@ -167,7 +159,9 @@ int main(int argc, char **argv) {
   for (const std::string &target : runnableTargets()) {
     if (!wanted.empty() && target != wanted)
       continue;
-    printf("%s\n", target.c_str());
+    const cli::ArithmeticPeak peak = cli::integerPeak(target, 1);
+    printf("%s, %.0f Gop/s of %s\n", target.c_str(), peak.operationsPerSecond * 1e-9,
+           peak.instruction.empty() ? "(not measured)" : peak.instruction.c_str());
     for (const Format &format : formats)
       for (Shape shape : shapes) {
         if (!filter.empty() && filter != format.name)
@@ -175,7 +169,8 @@ int main(int argc, char **argv) {
         TestKernel kernel(kernelText(format, shape), target);
         if (!kernel.ready)
           return 1;
-        Bench(kernel, shape, pool).report(format.name);
+        const double bound = format.integer() ? peak.operationsPerSecond : 0;
+        Bench(kernel, shape, pool, bound).report(format.name);
       }
   }
   return 0;
