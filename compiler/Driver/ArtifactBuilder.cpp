@@ -55,6 +55,20 @@ fb::MemorySpace spaceOf(Space space) {
   llvm_unreachable("every space is in the schema");
 }
 
+fb::InputKind inputKindOf(Input input) {
+  switch (input) {
+  case Input::Tokens:
+    return fb::InputKind::tokens;
+  case Input::Positions:
+    return fb::InputKind::positions;
+  case Input::Slots:
+    return fb::InputKind::slots;
+  case Input::WantedRows:
+    return fb::InputKind::wanted_rows;
+  }
+  llvm_unreachable("every input is in the schema");
+}
+
 fb::AccessKind accessOf(Access access) {
   return access == Access::Read    ? fb::AccessKind::read
          : access == Access::Write ? fb::AccessKind::write
@@ -287,6 +301,8 @@ llvm::Error ArtifactBuilder::addVariant(ModuleOp module, const TargetInfo &targe
       argumentRecord->access = accessOf(argument.access);
       argumentRecord->space_hint = spaceOf(argument.component.space);
       argumentRecord->extent = std::make_unique<fb::Extent>(extentOf(argument.component.bytes));
+      if (argument.input)
+        argumentRecord->input = inputKindOf(*argument.input);
       record->arguments.push_back(std::move(argumentRecord));
     }
     variant->kernels.push_back(std::move(record));

@@ -114,7 +114,7 @@ llvm::Error buildExpertRows(KernelBuilder &builder, ExpertRowsOp op) {
   Halide::Var x("x"), e("e"), c("c");
   auto expertOf = [&](const Expr &pair) {
     Expr id = ids.at(Point::ofElement(pair % used, pair / used));
-    return Halide::unsafe_promise_clamped(id, 0, experts - 1);
+    return Halide::clamp(id, 0, experts - 1); // a plan may pass other numbers
   };
 
   // Items of an expert: full ones of eight rows, and one for the rest.
@@ -156,7 +156,7 @@ llvm::Error buildExpertRows(KernelBuilder &builder, ExpertRowsOp op) {
   Expr at = Halide::select(s.x <= int(LastRow), pairAt, s.x == int(Expert), expertAt,
                            layout.takenAt() + expert);
   Expr value = Halide::select(s.x <= int(LastRow), s.y, s.x == int(Expert), expert, taken + 1);
-  lists(Halide::unsafe_promise_clamped(at, 0, size - 1)) = value;
+  lists(Halide::clamp(at, 0, size - 1)) = value; // even where a plan lays ids over the lists
 
   Affine extent = fixed(layout.head());
   extent.perToken = int64_t(ExpertRowsLayout::units) * used;

@@ -278,11 +278,14 @@ void KernelBuilder::bindExpertRows(BlockArgument argument, ExpertRowsAttr expert
   Expr pairs = symbolParam(DimSymbol::Tokens) * int(experts.getUsed());
   Expr pairsAt = layout.head() + pairs * ExpertRowsLayout::pairsAt[index];
   Expr expertsAt = layout.head() + pairs * ExpertRowsLayout::expertsAt[index];
+  // A plan may pass other numbers: they lead nowhere else.
   auto below = [](const Expr &value, const Expr &bound) {
-    return Halide::unsafe_promise_clamped(value, 0, bound - 1);
+    return Halide::clamp(value, 0, bound - 1);
   };
   // A load of the buffer itself: the bounds of a loop may not be a Func, as which it is wrapped.
-  Expr items = Halide::Internal::Call::make(lists.parameter(), {int(index)});
+  Expr room = pairs * (ExpertRowsLayout::expertsAt[index] - ExpertRowsLayout::pairsAt[index]);
+  Expr items = Halide::min(Halide::Internal::Call::make(lists.parameter(), {int(index)}),
+                           room / range.block);
   set(argument, ExpertValue{experts, items,
                             [=](const Expr &row) { return below(lists(pairsAt + row), pairs); },
                             [=, count = int(experts.getExperts())](const Expr &item) {

@@ -164,6 +164,25 @@ Extent operationsOf(KernelOp kernel) {
   return total;
 }
 
+/// What the ops of a kernel take an argument for.
+std::optional<Input> inputOf(Value value) {
+  for (OpOperand &use : value.getUses()) {
+    auto is = [&use](OpOperand &operand) { return &use == &operand; };
+    Operation *op = use.getOwner();
+    if (isa<EmbedOp>(op))
+      return Input::Tokens;
+    if (isa<GatherOp>(op))
+      return Input::WantedRows;
+    if (isa<RopeOp>(op))
+      return Input::Positions;
+    if (auto store = dyn_cast<KvStoreOp>(op))
+      return is(store.getSlotsMutable()) ? Input::Slots : Input::Positions;
+    if (auto attention = dyn_cast<AttentionOp>(op))
+      return is(attention.getSlotsMutable()) ? Input::Slots : Input::Positions;
+  }
+  return std::nullopt;
+}
+
 /// `stores`: the kernel yields its cache operand after writing to it.
 void addArguments(KernelSignature &signature, Value value, bool isResult, unsigned number,
                   bool stores) {
@@ -177,7 +196,8 @@ void addArguments(KernelSignature &signature, Value value, bool isResult, unsign
       access = Access::ReadWrite;
     std::string name = component.suffix.empty() ? base : base + "." + component.suffix.str();
     signature.arguments.push_back(
-        {std::move(name), access, component, isResult, number, unsigned(index)});
+        {std::move(name), access, component, isResult, number, unsigned(index),
+         component.space == Space::Input ? inputOf(value) : std::nullopt});
   }
 }
 

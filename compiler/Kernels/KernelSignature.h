@@ -27,6 +27,7 @@
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringRef.h"
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace tern {
@@ -84,6 +85,9 @@ struct Component {
 /// The component buffers of a value of `type` whose leading dynamic dimension counts `rows`.
 llvm::SmallVector<Component, 3> componentsOf(mlir::Type type, RowCount rows);
 
+/// What the numbers of an input are, as the artifact's InputKind has them.
+enum class Input : uint8_t { Tokens, Positions, Slots, WantedRows };
+
 struct KernelArgument {
   std::string name; ///< "x.codes"
   Access access;
@@ -91,6 +95,8 @@ struct KernelArgument {
   bool isResult;  ///< of a result, else of an operand
   unsigned value; ///< operand or result number
   unsigned index; ///< component number within the value
+  /// In input space: the bounds that the kernel relies on.
+  std::optional<Input> input = std::nullopt;
 };
 
 struct KernelSignature {

@@ -154,30 +154,6 @@ static Status verifyBuffer(const fb::Artifact &artifact, const fb::Plan &plan,
   return {};
 }
 
-/// A kernel with a block table goes to the entries that rows' positions and slots name: inputs
-/// whose numbers are bounded otherwise, as token ids, must not stand in their place.
-static Status verifyInputsBesideTable(const fb::Plan &plan, const fb::Kernel &kernel,
-                                      const fb::CallCommand &call, uint32_t number) {
-  bool hasTable = false;
-  fb::InputKind last = fb::InputKind::positions;
-  for (uint32_t i = 0; i < sizeOf(kernel.arguments()); ++i)
-    hasTable |= kernel.arguments()->Get(i)->space_hint() == fb::MemorySpace::block_table;
-  for (uint32_t i = 0; hasTable && i < sizeOf(call.buffers()); ++i) {
-    const fb::Buffer &buffer = *plan.buffers()->Get(call.buffers()->Get(i));
-    if (buffer.space() != fb::MemorySpace::input)
-      continue;
-    const fb::InputKind kind = fb::InputKind(buffer.index());
-    if ((kind != fb::InputKind::positions && kind != fb::InputKind::slots) || kind < last)
-      return Status::error(StatusCode::invalidArtifact,
-                           "command %" PRIu32 ": kernel '%.64s' has a block table, its argument "
-                           "%" PRIu32 " is input %" PRIu32 "; expected the rows' positions, then "
-                           "their slots",
-                           number, kernel.name()->c_str(), i, buffer.index());
-    last = kind;
-  }
-  return {};
-}
-
 static Status verifyCall(const fb::Artifact &artifact, const fb::Variant &variant,
                          const fb::Plan &plan, const fb::CallCommand &call, uint32_t number) {
   if (call.kernel() >= sizeOf(variant.kernels()))
@@ -214,13 +190,20 @@ static Status verifyCall(const fb::Artifact &artifact, const fb::Variant &varian
                            " offers %" PRIu64 ", or their memory spaces differ",
                            number, i, kernel.name()->c_str(),
                            atBounds(artifact, *argument.extent()).value(), index, offered);
+    // It goes where this input's numbers say, of which the session keeps the bounds.
+    if (argument.input() &&
+        (buffer.space() != fb::MemorySpace::input || buffer.index() != uint32_t(*argument.input())))
+      return Status::error(StatusCode::invalidArtifact,
+                           "command %" PRIu32 ": argument %" PRIu32
+                           " of kernel '%.64s' is not its input %u but buffer %" PRIu32,
+                           number, i, kernel.name()->c_str(), unsigned(*argument.input()), index);
     // What lies behind its window a cache does not keep.
     if (buffer.space() == fb::MemorySpace::kv_key && kernel.partial_bytes() != 0 &&
-        kernel.window() != artifact.kv_caches()->Get(buffer.index())->window())
+        kernel.window() && *kernel.window() != artifact.kv_caches()->Get(buffer.index())->window())
       return Status::error(StatusCode::invalidArtifact,
                            "command %" PRIu32 ": kernel '%.64s' attends to a window of %" PRIu32
                            " positions, its KV cache has %" PRIu32,
-                           number, kernel.name()->c_str(), kernel.window(),
+                           number, kernel.name()->c_str(), *kernel.window(),
                            artifact.kv_caches()->Get(buffer.index())->window());
     // A table of one cache leads to blocks that it has.
     if (isKvOrTable(buffer.space()) && artifact.block_table_by_cache()) {
@@ -237,7 +220,7 @@ static Status verifyCall(const fb::Artifact &artifact, const fb::Variant &varian
                            ", which is read-only",
                            number, kernel.name()->c_str(), index);
   }
-  return verifyInputsBesideTable(plan, kernel, call, number);
+  return {};
 }
 
 static Status verifyCopy(const fb::Artifact &artifact, const fb::Plan &plan,

@@ -139,8 +139,8 @@ Status BoundPlan::bind(const Model &boundModel, const fb::Plan &plan, const Memo
       const fb::Kernel &kernel = *model->variant().kernels()->Get(call->kernel());
       step.kind = Kind::call;
       step.count = countOf(*kernel.tasks());
-      step.partialBytes = kernel.partial_bytes();
-      step.window = kernel.window();
+      step.partialBytes = kernel.window() ? kernel.partial_bytes() : 0;
+      step.window = kernel.window().value_or(0);
       step.kernel = model->kernel(call->kernel());
       step.buffers = next;
       for (uint32_t b = 0; b < sizeOf(call->buffers()); ++b) {

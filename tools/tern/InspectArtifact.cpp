@@ -73,6 +73,20 @@ VariantWeights variantWeights(const fb::Artifact &artifact) {
   return weights;
 }
 
+template <typename T> Json optionalJson(const flatbuffers::Optional<T> &value) {
+  return value ? Json(*value) : Json();
+}
+
+/// Whose numbers a kernel goes by.
+Json inputsJson(const fb::Kernel &kernel) {
+  Json inputs = Json::array();
+  if (kernel.arguments())
+    for (const fb::KernelArgument *argument : *kernel.arguments())
+      if (const auto input = argument->input())
+        inputs.push_back(fb::EnumNameInputKind(*input));
+  return inputs;
+}
+
 Json variantJson(const fb::Variant &variant, const VariantWeights::Bytes &weights) {
   return {{"target", text(variant.target())},
           {"features", listJson(variant.features(),
@@ -85,7 +99,8 @@ Json variantJson(const fb::Variant &variant, const VariantWeights::Bytes &weight
                                  return Json{{"name", text(kernel->name())},
                                              {"scratch_bytes", kernel->scratch_bytes()},
                                              {"partial_bytes", kernel->partial_bytes()},
-                                             {"window", kernel->window()}};
+                                             {"window", optionalJson(kernel->window())},
+                                             {"inputs", inputsJson(*kernel)}};
                                })},
           {"plans", listJson(variant.plans(), [](const fb::Plan *plan) {
              return Json{{"function", plan->function()},

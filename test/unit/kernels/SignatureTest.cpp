@@ -113,6 +113,9 @@ tern.kernel @attention(%q: tensor<?x64xf32> {tern.dim = "T"},
                                      avx2());
   EXPECT_EQ(s.tasks, (Extent{0, 2, 0}));
   EXPECT_EQ(s.window, 100u);
+  auto inputs = llvm::map_to_vector(s.arguments, [](const KernelArgument &a) { return a.input; });
+  EXPECT_EQ(inputs, (llvm::SmallVector<std::optional<Input>>{
+                        {}, {}, {}, {}, Input::Positions, Input::Slots, {}}));
   // Two query heads to a key head: each 16 values, a maximum and a sum, padded to 64 bytes.
   EXPECT_EQ(s.partialBytes, 2u * 128);
 }

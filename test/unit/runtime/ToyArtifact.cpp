@@ -115,6 +115,8 @@ static void addCall(ToyArtifact &toy, const char *name, std::unique_ptr<fb::Exte
     argument->access = spec.access;
     argument->space_hint = toy.plan().buffers[index]->space;
     argument->extent = std::make_unique<fb::Extent>(*toy.plan().buffers[index]->extent);
+    if (argument->space_hint == fb::MemorySpace::input)
+      argument->input = fb::InputKind(toy.plan().buffers[index]->index);
     kernel->arguments.push_back(std::move(argument));
     call.buffers.push_back(index);
   }
