@@ -68,13 +68,16 @@ void LinearCase::makeWeights() {
     int code = isInt8 ? int(random() % 256) - 128 : int(random() % unsigned(largest + 1));
     if (fill == Fill::AllExtreme)
       code = isInt8 ? -128 : largest;
+    if (fill == Fill::AllLowest)
+      code = isInt8 ? 127 : 0;
     if (fill == Fill::AlternatingSigns)
       code = i % 2 ? (isInt8 ? -128 : 0) : largest;
     w.codes.push_back(code);
   }
   auto floatBits = [&](ScaleType type) {
     if (type == ScaleType::E8M0)
-      return uint32_t(random() % 8 ? 100 + random() % 20 : random() % 3);
+      return fill == Fill::Special ? oneOf<uint32_t>({0, 1, 2, 127, 128, 129, 254, 255})
+                                   : uint32_t(random() % 8 ? 100 + random() % 20 : random() % 3);
     if (fill == Fill::Special) {
       float tiny = type == ScaleType::F16 ? 0x1p-24f : 0x1p-149f;
       float large = type == ScaleType::F16 ? 65504.0f : 3e38f;
@@ -97,8 +100,8 @@ void LinearCase::makeWeights() {
       }
       uint32_t largestScale = (1u << l.desc.scaleBits()) - 1;
       scale.scale = random() & largestScale;
-      if (fill == Fill::AllExtreme ||
-          fill == Fill::AlternatingSigns) // the integer sums at their largest: i8 -128, i6 -32
+      if (fill != Fill::Random &&
+          fill != Fill::Special) // the integer sums at their largest: i8 -128, i6 -32
         scale.scale = l.desc.scale == ScaleType::I8 ? 128 : l.desc.scaleZero() ? 0 : largestScale;
       if (l.desc.minimum)
         scale.minimum =
@@ -148,7 +151,7 @@ void LinearCase::makeInputs(int t) {
                     ? oneOf({0.0f, -0.0f, 1e-45f, -1e-39f, 3e38f, INFINITY, -INFINITY, NAN})
                     : uniform());
     int code = int(random() % 255) - 127;
-    if (fill == Fill::AllExtreme)
+    if (fill == Fill::AllExtreme || fill == Fill::AllLowest)
       code = 127;
     if (fill == Fill::AlternatingSigns)
       code = i % 2 ? -127 : 127;
@@ -217,10 +220,14 @@ std::vector<float> LinearCase::expected(int t) const {
       float value = dot(i, 0, n);
       if (l.bias)
         value = value + bias[n];
-      if (l.parts == 2)
-        value = value * dot(i, 1, n);
-      if (l.residual)
-        value = value + residual[size_t(i) * l.rows + n];
+      const float factor = l.parts == 2 ? dot(i, 1, n) : 1;
+      const float added = l.residual ? residual[size_t(i) * l.rows + n] : 0;
+      if (fused && l.desc.isFloat() && l.parts == 2 && l.residual)
+        value = std::fma(value, factor, added);
+      else {
+        value = l.parts == 2 ? value * factor : value;
+        value = l.residual ? value + added : value;
+      }
       y.push_back(value);
     }
   return y;

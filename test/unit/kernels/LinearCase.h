@@ -15,7 +15,8 @@ namespace tern {
 
 /// Special: scales of weights that are zero, subnormal or as large as they get, and activations or
 /// their scales that are zero, subnormal, infinite or NaN.
-enum class Fill { Random, AllExtreme, AlternatingSigns, Special };
+/// AllLowest: the other ends of the codes, so that sums of zero-centred codes are at their lowest.
+enum class Fill { Random, AllExtreme, AllLowest, AlternatingSigns, Special };
 
 /// One layer: encoding, activation groups, shape.
 struct Layer {
@@ -53,7 +54,7 @@ public:
 private:
   void makeWeights();
   size_t groups() const { return l.desc.isFloat() ? 0 : l.k / l.desc.groupSize; }
-  float oneOf(std::initializer_list<float> values) {
+  template <typename T> T oneOf(std::initializer_list<T> values) {
     return values.begin()[random() % values.size()];
   }
   float uniform() { return std::uniform_real_distribution<float>(-1, 1)(random); }

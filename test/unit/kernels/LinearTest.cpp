@@ -139,8 +139,12 @@ std::vector<NamedLayer> layers() {
       {"TernaryB3RowScale", with(ternaryB3, [](Layer &l) { l.activationGroup = 0; })},
       {"TernaryB3Stacked", with(ternaryB3, [](Layer &l) { l.parts = 2; })},
       {"F16Stacked", with(f16, [](Layer &l) { l.parts = 2; })},
+      {"F16StackedResidual", with(f16, [](Layer &l) { l.parts = 2, l.residual = true; })},
   };
 }
+
+constexpr Fill fills[] = {Fill::Random, Fill::AllExtreme, Fill::AllLowest, Fill::AlternatingSigns,
+                          Fill::Special};
 
 class Linear : public testing::TestWithParam<std::tuple<std::string, NamedLayer>> {};
 
@@ -149,7 +153,7 @@ TEST_P(Linear, MatchesReferenceBitForBit) {
   TestKernel kernel(linearKernel(named.layer), target);
   if (!kernel.ready)
     return;
-  for (Fill fill : {Fill::Random, Fill::AllExtreme, Fill::AlternatingSigns, Fill::Special})
+  for (Fill fill : fills)
     for (int t : {1, 2, 3, 5, 28}) { // one row, blocks of 2, 3 and 4, rows that share codes
       SCOPED_TRACE("fill " + std::to_string(int(fill)) + ", T = " + std::to_string(t));
       check(kernel, named.layer, fill, t, /*capacity=*/t, /*chunk=*/0);
@@ -174,7 +178,8 @@ TEST(LinearRows, MatchReferenceForEveryCount) {
         TestKernel kernel(linearKernel(named.layer), target);
         for (int t = 1; kernel.ready && t <= 70; ++t) {
           SCOPED_TRACE(named.name + ", " + target + ", T = " + std::to_string(t));
-          check(kernel, named.layer, Fill::Random, t, /*capacity=*/t, /*chunk=*/t % 3);
+          for (Fill fill : {Fill::Random, fills[t % std::size(fills)]})
+            check(kernel, named.layer, fill, t, /*capacity=*/t, /*chunk=*/t % 3);
         }
       }
 }
