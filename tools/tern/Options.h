@@ -2,6 +2,7 @@
 #ifndef TERN_TOOLS_TERN_OPTIONS_H
 #define TERN_TOOLS_TERN_OPTIONS_H
 
+#include "runtime/core/KernelABI.h"
 #include "tern/tern.h"
 
 #include <CLI/CLI.hpp>
@@ -12,8 +13,9 @@
 
 namespace tern::cli {
 
-/// Most positions any option asks for; the model's own limit is checked when it is open.
-inline constexpr uint32_t maxContext = uint32_t(1) << 30;
+/// Most positions any option asks for, those of any model; a model's own limit is checked when it
+/// is open.
+inline constexpr uint32_t maxContext = TERN_MAX_POSITIONS;
 
 /// Where weights lie while a model runs.
 struct WeightsChoice {

@@ -340,8 +340,8 @@ def Tern_MapOp : Tern_PureOp<"map", [SingleBlockImplicitTerminator<"::tern::Yiel
     0 below -86.99 (no subnormal results), else exact to 1.1e-7 of its result; `math.tanh` and `math.erf` are 1 and -1 at
     the infinities and exact to 3e-7 and 1e-6 of 1. A SiLU or GELU of -inf is thus NaN, of the lowest number -0. Zeros
     have IEEE's signs, but those of `math.tanh` and `math.erf`, and of 0 and -0 the minimum and the maximum are either.
-    A product and the sum that it goes into are rounded once where the map follows a linear layer of floats in its kernel
-    and the target has such an operation, else twice, those of `math.fma` too.
+    Where the map follows a linear layer of floats in its kernel and the target has such an operation, the product that
+    goes into a sum is not rounded by itself, unless both of its terms are products; else it is, that of `math.fma` too.
 
     ```mlir
     %s = tern.map (%x, %y) : (tensor<?x64xf32>, tensor<?x64xf32>) -> tensor<?x64xf32> {
