@@ -39,6 +39,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "docs/status.md")
 FIGURES = Path("docs/benchmark")
 SECTION = re.compile(r"(<!-- figures: (\w+) ([\w.-]+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
+RESOURCES = ("start to first token", "peak resident")
 LABELS = {"ternary-b3": "ternary-b3, 1.7 bits a weight"}
 
 
@@ -56,18 +57,18 @@ def median(row: Row, engine: str, metric: str) -> float:
     return statistics.median(scaled(metric, row["engines"][engine][metric]))
 
 
-def both(row: Row, metric: str) -> str:
-    """Tern's median and the better peer's."""
-    peer = better_peer(row, metric)
+def both(row: Row, metric: str, peer: str | None) -> str:
+    """Tern's median and the peer's."""
     values = [median(row, TERN, metric)] + ([median(row, peer, metric)] if peer else [])
     return " / ".join(number(value) for value in values)
 
 
 def named(row: Row, metric: str) -> str:
     kind, length = metric.split()
+    once = ", one run" if len(row["engines"][TERN][metric]) == 1 else ""
     if kind == "prefill":
-        return f"read a prompt of {int(length):,}"
-    return "generate" if metric == shortest(row, "decode") else f"generate behind {int(length):,} tokens"
+        return f"read a prompt of {int(length):,}{once}"
+    return ("generate" if metric == shortest(row, "decode") else f"generate behind {int(length):,} tokens") + once
 
 
 def interval(values: list[float]) -> str:
@@ -130,13 +131,14 @@ def steps(rows: list[Row]) -> str:
     header += ["start to first token, ms", "peak memory, MB"]
     cells = []
     for row, configuration in zip(rows, configured, strict=True):
-        quotients = [jitter(row, engine) for engine in (TERN, better_peer(row, "latency p99")) if engine]
-        line = [*configuration, both(row, "latency p50"), both(row, "latency p99")]
+        evener = better_peer(row, "latency p99")  # one setting in all columns of latency
+        quotients = [jitter(row, engine) for engine in (TERN, evener) if engine]
+        line = [*configuration, both(row, "latency p50", evener), both(row, "latency p99", evener)]
         line.append(" / ".join(f"{quotient:.2f}" for quotient in quotients))
         if with_machine:
             own = row.get("jitter", {})
             line.append(", ".join(f"{statistics.median(own[kind]):.2f}" for kind in MACHINE if kind in own))
-        cells.append([*line, both(row, "start to first token"), both(row, "peak resident")])
+        cells.append([*line, *(both(row, metric, better_peer(row, metric)) for metric in RESOURCES)])
     return markdown_table(header, cells)
 
 
@@ -149,7 +151,11 @@ def section(root: Path, kind: str, name: str) -> str:
     path = root / FIGURES / f"{name}.json"
     if not path.exists():
         raise PublishError(f"{FIGURES / path.name} does not exist, of which a section shows '{kind}'")
-    return KINDS[kind](json.loads(path.read_text())["rows"])
+    report = json.loads(path.read_text())
+    text = KINDS[kind](report["rows"])
+    if kind == "summary":
+        text += f" Medians, {report['date']}, {report['machine']}."
+    return text
 
 
 def filled(root: Path, page: str) -> tuple[str, set[str]]:

@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 import platform
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -20,23 +21,28 @@ def cpu_name() -> str:
     return platform.processor()
 
 
-def tern_version(programs: Path) -> str:
+def versions(programs: Path) -> dict[str, str]:
+    """Of the program, and of the sources beside this file, of which it should be made; those not in a git checkout."""
     tern = subprocess.run([programs / "tern", "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
-    )
-    return f"{tern.strip()} {commit.stdout.strip()}".strip()
+    found = {"tern": tern.strip()}
+    if shutil.which("git"):
+        command = ["git", "describe", "--always", "--dirty"]
+        commit = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+        if commit.returncode == 0:
+            found["sources"] = commit.stdout.strip()
+    return found
 
 
 def write_figures(path: Path, programs: Path, rows: list[dict[str, Any]], **also: str) -> None:
     """The file appears under its name when it is complete."""
     report = {
-        "tern": tern_version(programs),
+        **versions(programs),
         **also,
         "machine": f"{os.cpu_count()} processors of {cpu_name()}",
         "date": datetime.date.today().isoformat(),
         "rows": rows,
     }
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     partial.write_text(json.dumps(report, indent=1) + "\n")
     partial.rename(path)

@@ -78,15 +78,18 @@ def together(kernels: Iterable[dict[str, Any]], amount: str) -> float:
     return sum(kernel[amount] for kernel in chosen) / sum(kernel["milliseconds"] for kernel in chosen) * 1000
 
 
-def measure(options: argparse.Namespace) -> list[Row]:
-    """Round by round, so that what the machine does meanwhile meets all encodings."""
+def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Round by round, so that what the machine does meanwhile meets all encodings; each leaves what there is."""
     artifacts = {encoding: compiled(encoding, options) for encoding in options.encodings}
     rows = [Row(encoding, threads) for encoding in options.encodings for threads in options.threads]
     for done in range(options.rounds):
         print(f"round {done + 1} of {options.rounds}", file=sys.stderr, flush=True)
         for row in rows:
             row.add(kernels_of(artifacts[row.encoding], row.threads, options))
-    return rows
+        if options.json:
+            values = [asdict(row) for row in rows]
+            write_figures(options.json, options.bin, values, target=options.target, weights=options.weights)
+    return [asdict(row) for row in rows]
 
 
 def main() -> None:
@@ -102,10 +105,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write all values here")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    rows = [asdict(row) for row in measure(options)]
-    if options.json:
-        write_figures(options.json, options.bin, rows, target=options.target, weights=options.weights)
-    print(roofline_table(rows))
+    print(roofline_table(measure(options)))
 
 
 if __name__ == "__main__":

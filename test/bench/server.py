@@ -14,17 +14,24 @@ import random
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 WORDS = ("light", "house", "water", "seven", "green", "paper", "river", "stone", "music", "cloud", "table", "night")
 TIMEOUT_SECONDS = 600
 # Of the time until the last piece of text, the least that may lie between the first and it.
 LEAST_SHARE_OF_PIECES = 0.01
+# Prompts that are tried before a model counts as one that answers nothing.
+MOST_PROMPTS = 5
+Clock = Callable[[], float]
 
 
 class ServerError(Exception):
     """The server cannot be reached, or answers with something else than text."""
+
+
+class ShortAnswerError(ServerError):
+    """The model ends its answer before there is anything to time; to another prompt it may say more."""
 
 
 def post(url: str, body: dict[str, Any]) -> Iterator[str]:
@@ -43,15 +50,17 @@ def post(url: str, body: dict[str, Any]) -> Iterator[str]:
 def is_ollama(url: str) -> bool:
     try:
         with urllib.request.urlopen(f"{url}/api/version", timeout=TIMEOUT_SECONDS) as answer:
-            return "version" in json.load(answer)
+            version = json.load(answer)
+            return isinstance(version, dict) and "version" in version
     except (urllib.error.HTTPError, ValueError):
         return False
     except (OSError, http.client.HTTPException) as error:
         raise ServerError(f"{url}: {error!r}") from error
 
 
-def ask_ollama(url: str, model: str, prompt: str, tokens: int) -> tuple[float, float]:
+def ask_ollama(url: str, model: str, prompt: str, tokens: int, clock: Clock) -> tuple[float, float]:
     """Tokens/s of prompt and of answer."""
+    del clock  # it measures itself
     options = {"num_predict": tokens, "temperature": 0}
     body = {"model": model, "prompt": prompt, "raw": True, "stream": False, "options": options}
     report = json.loads("".join(post(f"{url}/api/generate", body)))
@@ -72,44 +81,62 @@ def counted_tokens(url: str, body: dict[str, Any]) -> tuple[int, int]:
     return usage["prompt_tokens"], usage["completion_tokens"]
 
 
-def ask_openai(url: str, model: str, prompt: str, tokens: int) -> tuple[float, float]:
+def events_of(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
+    """Of a stream of server-sent events."""
+    for line in lines:
+        data = line.removeprefix("data:").strip()
+        if not line.startswith("data:") or data == "[DONE]":
+            continue
+        event = json.loads(data)
+        if error := event.get("error"):
+            raise ServerError(f"the server says: {error}")
+        yield event
+
+
+def ask_openai(url: str, model: str, prompt: str, tokens: int, clock: Clock) -> tuple[float, float]:
     """Tokens/s of prompt and of answer."""
     body = {"model": model, "prompt": prompt, "max_tokens": tokens, "temperature": 0, "stream": True}
     body["stream_options"] = {"include_usage": True}
-    start = time.perf_counter()
+    start = clock()
     times, prompt_tokens, answer_tokens = [], 0, 0
-    for line in post(f"{url}/v1/completions", body):
-        if not line.startswith("data:") or line == "data: [DONE]":
-            continue
-        event = json.loads(line.removeprefix("data:"))
+    for event in events_of(post(f"{url}/v1/completions", body)):
         if any(choice.get("text") for choice in event.get("choices", [])):
-            times.append(time.perf_counter())
+            times.append(clock())
         if usage := event.get("usage"):
             prompt_tokens, answer_tokens = usage["prompt_tokens"], usage["completion_tokens"]
     if len(times) < 2:
-        raise ServerError(f"{url}: fewer than two pieces of text in the answer")
+        raise ShortAnswerError(f"{url}: fewer than two pieces of text in the answer")
     if not prompt_tokens:
         prompt_tokens, answer_tokens = counted_tokens(url, body)
     if times[-1] - times[0] < LEAST_SHARE_OF_PIECES * (times[-1] - start):
         raise ServerError(f"{url}: all pieces of the answer came at once: what lies between holds them back")
-    return prompt_tokens / (times[0] - start), (max(answer_tokens, len(times)) - 1) / (times[-1] - times[0])
+    return prompt_tokens / (times[0] - start), (answer_tokens - 1) / (times[-1] - times[0])
+
+
+def measure_once(url: str, ask: Callable[[str], tuple[float, float]], words: int) -> tuple[float, float]:
+    """Speeds of one request; a prompt that gets no answer is followed by another."""
+    own = random.SystemRandom()  # other prompts in each run of the program
+    for attempt in range(MOST_PROMPTS):
+        try:
+            return ask(" ".join(own.choices(WORDS, k=words)))
+        except ShortAnswerError:
+            if attempt + 1 == MOST_PROMPTS:
+                raise
+        except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
+            raise ServerError(f"{url}: an answer of another form than expected: {error!r}") from error
+    raise AssertionError("unreachable")
 
 
 def measure_server(
-    url: str, model: str, repetitions: int, words: int = 128, tokens: int = 32
+    url: str, model: str, repetitions: int, words: int = 128, tokens: int = 32, clock: Clock = time.perf_counter
 ) -> dict[str, list[float]]:
     """Speeds of `repetitions` requests behind one of warm-up."""
     url = url.rstrip("/").removesuffix("/v1")
     ask = ask_ollama if is_ollama(url) else ask_openai
-    prefill, decode = [], []
-    own = random.SystemRandom()  # other prompts in each run of the program
-    for repetition in range(repetitions + 1):
-        prompt = " ".join(own.choices(WORDS, k=words))
-        try:
-            speeds = ask(url, model, prompt, tokens)
-        except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
-            raise ServerError(f"{url}: an answer of another form than expected: {error!r}") from error
-        if repetition:
-            prefill.append(speeds[0])
-            decode.append(speeds[1])
-    return {"prefill, tokens/s": prefill, "decode, tokens/s": decode}
+    speeds = [
+        measure_once(url, lambda prompt: ask(url, model, prompt, tokens, clock), words) for _ in range(repetitions + 1)
+    ][1:]
+    return {
+        "prefill, tokens/s": [prefill for prefill, _ in speeds],
+        "decode, tokens/s": [decode for _, decode in speeds],
+    }
