@@ -86,12 +86,33 @@ def test_long_prompts_and_the_machine_have_their_cells(tmp_path: Path) -> None:
     }  # fmt: skip
     figures = tmp_path / "docs" / "benchmark"
     figures.mkdir(parents=True)
-    (figures / "s.json").write_text(json.dumps({"rows": [row]}))
+    (figures / "s.json").write_text(json.dumps({"date": "2026-11-22", "machine": "one", "rows": [row]}))
     speeds = section(tmp_path, "speeds", "s").splitlines()[2:]
     assert [line.split(" | ")[2] for line in speeds] == ["decode 128", "decode 2048", "prefill 128", "prefill 512"]
     assert speeds[0].endswith("| 2.00 | 50% of 1.0 GB/s |")
     assert "| 1.10 / 1.50 | 1.02, 1.20 | 20.0 / 10.0 | 5.00 / 2.50 |" in section(tmp_path, "steps", "s")
-    assert "| TQ2_0: generate behind 2,048 tokens | 8 | 4 | 2.00 |" in section(tmp_path, "summary", "s")
+    summary = section(tmp_path, "summary", "s")
+    assert "| TQ2_0: generate behind 2,048 tokens, one run | 8 | 4 | 2.00 |" in summary
+    assert summary.endswith("Medians, 2026-11-22, one.")
+
+
+def test_latency_is_that_of_one_setting_of_the_peer(tmp_path: Path) -> None:
+    metrics = {
+        "start to first token": [20.0],
+        "peak resident": [5e6],
+        "decode 128": [1.0],
+        "weight bytes per token": [1.0],
+    }
+    engines = {
+        "tern": {**metrics, "latency p50": [10.0], "latency p99": [11.0]},
+        "llama.cpp": {**metrics, "latency p50": [20.0], "latency p99": [40.0]},
+        "llama.cpp, not repacked": {**metrics, "latency p50": [24.0], "latency p99": [30.0]},
+    }
+    figures = tmp_path / "docs" / "benchmark"
+    figures.mkdir(parents=True)
+    row = {"shape": "s", "encoding": "e", "threads": 1, "bandwidth": [1e9], "engines": engines}
+    (figures / "s.json").write_text(json.dumps({"rows": [row]}))
+    assert "| 10.0 / 24.0 | 11.0 / 30.0 | 1.10 / 1.25 |" in section(tmp_path, "steps", "s")
 
 
 def test_models_are_named_where_there_are_several(tmp_path: Path) -> None:

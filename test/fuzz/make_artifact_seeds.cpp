@@ -1,5 +1,6 @@
 // Writes seeds for artifact_fuzzer: the toy model without and with a tokenizer, with a cache of
-// codes, and with tasks that can be split; and for slot_state_fuzzer: slots of the toy model.
+// codes, and with tasks that can be split, of a window too; and for slot_state_fuzzer: slots of the
+// toy model.
 #include "test/unit/runtime/ToyArtifact.h"
 #include "test/unit/runtime/ToyText.h"
 
@@ -46,7 +47,7 @@ int main(int argc, char **argv) {
   }
   std::filesystem::create_directories(argv[1]);
   std::filesystem::create_directories(argv[2]);
-  tern::test::ToyArtifact plain, withText, codes, split;
+  tern::test::ToyArtifact plain, withText, codes, split, window;
   withText.table.tokenizer = tern::test::toyTokenizer();
   tern::fb::KvCacheT &cache = *codes.table.kv_caches[0];
   cache.type = tern::fb::ElementType::i8; // two bytes of a position's numbers are its scale
@@ -55,8 +56,15 @@ int main(int argc, char **argv) {
     if (kernel->name == "toy_mix") {
       kernel->scratch_bytes = 0;
       kernel->partial_bytes = 64;
+      kernel->window = 0;
     }
+  window = split;
+  for (auto &kernel : window.variant().kernels)
+    if (kernel->window)
+      kernel->window = 96;
+  window.table.kv_caches[0]->window = 96;
   if (write(std::filesystem::path(argv[1]) / "toy-split.tern", split) &&
+      write(std::filesystem::path(argv[1]) / "toy-window.tern", window) &&
       write(std::filesystem::path(argv[1]) / "toy.tern", plain) &&
       write(std::filesystem::path(argv[1]) / "toy-text.tern", withText) &&
       write(std::filesystem::path(argv[1]) / "toy-codes.tern", codes) &&

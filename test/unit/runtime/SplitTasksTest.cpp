@@ -42,7 +42,8 @@ void emptyKernel(const TernArgs *, int32_t, int32_t) {}
 /// A toy whose attention can be split, run by kernels of the test.
 class SplitToy {
 public:
-  SplitToy(uint32_t threads, uint32_t window = 0, uint32_t context = 2048) {
+  /// `window`: of the cache, and named in the kernel's record unless that is of an older writer.
+  SplitToy(uint32_t threads, uint32_t window = 0, uint32_t context = 2048, bool older = false) {
     ToyArtifact toy;
     toy.table.context_length = 2048;
     toy.table.kv_caches[0]->window = window;
@@ -50,7 +51,8 @@ public:
     const auto mix =
         std::find_if(all.begin(), all.end(), [](const auto &k) { return k->name == "toy_mix"; });
     (*mix)->partial_bytes = partialBytes;
-    (*mix)->window = window;
+    if (!older)
+      (*mix)->window = window;
     (*mix)->scratch_bytes = 0;
     kernels.assign(all.size(), emptyKernel);
     kernels[size_t(mix - all.begin())] = recordingKernel;
@@ -133,6 +135,13 @@ int32_t blocksOf(const std::vector<Range> &seen, int tasks) {
 }
 
 } // namespace
+
+TEST(SplitTasks, AKernelThatNamesNoWindowRunsInOnePass) {
+  for (uint32_t window : {0, 1024}) {
+    SplitToy toy(2, window, 2048, /*older=*/true);
+    EXPECT_EQ(blocksOf(toy.run(1500, 1), 1), 1);
+  }
+}
 
 TEST(SplitTasks, OneRowOfALongContextIsSplit) {
   SplitToy toy(2);
