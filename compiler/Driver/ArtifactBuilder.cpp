@@ -57,8 +57,6 @@ fb::MemorySpace spaceOf(Space space) {
 
 fb::InputKind inputKindOf(Input input) {
   switch (input) {
-  case Input::Tokens:
-    return fb::InputKind::tokens;
   case Input::Positions:
     return fb::InputKind::positions;
   case Input::Slots:

@@ -169,8 +169,6 @@ std::optional<Input> inputOf(Value value) {
   for (OpOperand &use : value.getUses()) {
     auto is = [&use](OpOperand &operand) { return &use == &operand; };
     Operation *op = use.getOwner();
-    if (isa<EmbedOp>(op))
-      return Input::Tokens;
     if (isa<GatherOp>(op))
       return Input::WantedRows;
     if (isa<RopeOp>(op))

@@ -85,8 +85,9 @@ struct Component {
 /// The component buffers of a value of `type` whose leading dynamic dimension counts `rows`.
 llvm::SmallVector<Component, 3> componentsOf(mlir::Type type, RowCount rows);
 
-/// What the numbers of an input are, as the artifact's InputKind has them.
-enum class Input : uint8_t { Tokens, Positions, Slots, WantedRows };
+/// The inputs whose bounds kernels rely on, by the names of the artifact's InputKind. Not the token
+/// ids: embeddings clamp them.
+enum class Input : uint8_t { Positions, Slots, WantedRows };
 
 struct KernelArgument {
   std::string name; ///< "x.codes"

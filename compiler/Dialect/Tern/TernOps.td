@@ -74,7 +74,8 @@ def Tern_CacheOp : Tern_PureOp<"cache", [DeclareOpInterfaceMethods<SymbolUserOpI
 def Tern_EmbedOp : Tern_PureOp<"embed"> {
   let summary = "rows of an embedding table";
   let description = [{
-    `result[t] = scale * decode(table[tokens[t]])`. Shapes: table [V, H], tokens [T] i32, result [T, H].
+    `result[t] = scale * decode(table[tokens[t]])`. Shapes: table [V, H], tokens [T] i32, token ids or, of learned
+    positions, positions; numbers outside of the table lead to its first or last row. Result [T, H].
     What is no finite number follows IEEE arithmetic: of a scale that is NaN all elements of its group are NaN, of an
     infinite one they are infinite or, with code 0, NaN.
 

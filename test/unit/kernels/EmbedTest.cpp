@@ -5,6 +5,7 @@
 
 #include "compiler/Encoding/HalfFloat.h"
 #include "compiler/Encoding/WeightLayout.h"
+#include <limits>
 
 using namespace tern;
 
@@ -153,6 +154,31 @@ TEST_P(Embed, DecodesRowsOfEveryEncoding) { decodesRows(Numbers::Finite); }
 
 // Floats and scales that are NaN, infinite, the largest, denormal or -0.
 TEST_P(Embed, SpecialNumbersFollowIeeeArithmetic) { decodesRows(Numbers::Special); }
+
+// One kernel may look up token ids, the other positions; neither trusts the plan that passes them.
+TEST_P(Embed, NumbersOutsideOfTheTableLeadToItsEnds) {
+  TestKernel kernel(R"(
+tern.kernel @embed(%t: tensor<70x32xf32, #tern.enc<f32, layout = "rows32">>, %i: tensor<?xi32> {tern.dim = "T"})
+    -> tensor<?x32xf32> {
+  %x = tern.embed %t, %i
+        : tensor<70x32xf32, #tern.enc<f32, layout = "rows32">>, tensor<?xi32> -> tensor<?x32xf32>
+  tern.yield %x : tensor<?x32xf32>
+})",
+                    target());
+  if (!kernel.ready)
+    return;
+  const int32_t lowest = std::numeric_limits<int32_t>::min();
+  const std::vector<int32_t> numbers = {0, 69, -1, 70, lowest, std::numeric_limits<int32_t>::max()};
+  std::vector<GuardedBuffer> buffers = kernel.makeBuffers(int(numbers.size()));
+  buffers[0].fill(randomFloats(buffers[0].size() / 4, 15));
+  buffers[1].fill(numbers);
+  kernel.run(buffers, int(numbers.size()), 0, 3);
+  const float *rows = buffers[2].as<float>();
+  for (int row = 2; row < int(numbers.size()); ++row)
+    for (int k = 0; k < 32; ++k)
+      ASSERT_EQ(rows[row * 32 + k], rows[row % 2 * 32 + k]) << numbers[row];
+  EXPECT_NE(rows[0], rows[32]);
+}
 
 INSTANTIATE_TEST_SUITE_P(Kernels, Embed, testing::ValuesIn(runnableTargets()),
                          [](const auto &info) { return testName(info.param); });
