@@ -8,7 +8,7 @@ check:
 check-all:
 	@tools/bootstrap.sh build-tests && $(PYTHON) tools/check.py --all
 bench:
-	@tools/bootstrap.sh test && tools/build.sh release tern ternc && .venv/test/bin/python test/bench/compare.py --long --json build/bench/compare.json --plot build/bench/compare.svg $(ARGS)
+	@tools/bootstrap.sh test && tools/build.sh release tern ternc && .venv/test/bin/python test/bench/compare.py $(or $(ARGS),--long --json build/bench/compare.json --plot build/bench/compare.svg)
 format:
 	@git ls-files '*.h' '*.cpp' '*.c' | xargs clang-format-22 -i && .venv/test/bin/ruff check --fix -q .
 docs:

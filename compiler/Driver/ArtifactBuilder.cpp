@@ -247,8 +247,16 @@ llvm::Error ArtifactBuilder::addPlan(ModuleOp module, plan::ProgramOp program,
     } else if (auto call = dyn_cast<plan::CallOp>(op)) {
       fb::CallCommandT command;
       command.kernel = kernelIndex.lookup(call.getKernel());
-      for (Value operand : call.getBuffers())
+      for (auto [argument, operand] :
+           llvm::zip_equal(variant.kernels[command.kernel]->arguments, call.getBuffers())) {
         command.buffers.push_back(bufferIndex.lookup(operand));
+        const fb::BufferT &buffer = *result->buffers[command.buffers.back()];
+        if (argument->input &&
+            (buffer.space != fb::MemorySpace::input || buffer.index != uint32_t(*argument->input)))
+          return llvm::createStringError("kernel '" + call.getKernel().str() + "' takes buffer '" +
+                                         buffer.name + "' for its " +
+                                         fb::EnumNameInputKind(*argument->input));
+      }
       addCommand(std::move(command));
     } else if (auto copy = dyn_cast<plan::CopyOp>(op)) {
       fb::CopyCommandT command;
@@ -286,7 +294,8 @@ llvm::Error ArtifactBuilder::addVariant(ModuleOp module, const TargetInfo &targe
     record->tasks = std::make_unique<fb::Extent>(extentOf(signature.tasks));
     record->scratch_bytes = signature.scratchBytes;
     record->partial_bytes = signature.partialBytes;
-    record->window = signature.window;
+    if (signature.partialBytes != 0)
+      record->window = signature.window;
     record->flops = std::make_unique<fb::Extent>(extentOf(signature.flops));
     KernelCost cost = describeCost(kernel);
     record->description = cost.description;

@@ -75,16 +75,13 @@ Scheduler schedulerOf(llvm::StringRef family) {
   return llvm::StringSwitch<Scheduler>(family).Cases({"x86", "arm"}, scheduleCpu).Default(nullptr);
 }
 
-/// Most rows of a call, as --max-batch has it.
-constexpr uint64_t largestBatch = 512;
-
 // Halide addresses within a buffer by i32 unless told otherwise.
 bool needsLargeBuffers(const KernelSignature &signature) {
   return llvm::any_of(signature.arguments, [](const KernelArgument &argument) {
     const Extent &bytes = argument.component.bytes;
     if (argument.component.space == Space::KvKey || argument.component.space == Space::KvValue)
       return false; // the runtime bounds them (maxCacheElements)
-    return bytes.at(largestBatch, largestBatch) > uint64_t(INT32_MAX);
+    return bytes.at(TERN_MAX_ROWS, TERN_MAX_ROWS) > uint64_t(INT32_MAX);
   });
 }
 

@@ -171,8 +171,6 @@ std::optional<Input> inputOf(Value value) {
     Operation *op = use.getOwner();
     if (isa<GatherOp>(op))
       return Input::WantedRows;
-    if (isa<RopeOp>(op))
-      return Input::Positions;
     if (auto store = dyn_cast<KvStoreOp>(op))
       return is(store.getSlotsMutable()) ? Input::Slots : Input::Positions;
     if (auto attention = dyn_cast<AttentionOp>(op))

@@ -85,8 +85,8 @@ struct Component {
 /// The component buffers of a value of `type` whose leading dynamic dimension counts `rows`.
 llvm::SmallVector<Component, 3> componentsOf(mlir::Type type, RowCount rows);
 
-/// The inputs whose bounds kernels rely on, by the names of the artifact's InputKind. Not the token
-/// ids: embeddings clamp them.
+/// The inputs whose bounds kernels rely on, by the names of the artifact's InputKind. What is
+/// looked up in tables, token ids above all, kernels clamp themselves.
 enum class Input : uint8_t { Positions, Slots, WantedRows };
 
 struct KernelArgument {

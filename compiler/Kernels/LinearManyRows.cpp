@@ -105,7 +105,8 @@ void LinearBuilder::pairMinimums(const ActValue &x) {
 }
 
 /// 0, and for each row other lines of the next step's weights are fetched to the cache: decoded
-/// once, they would else be waited for. The fewest rows of the variant fetch them all.
+/// once, they would else be waited for. The fewest rows of the variant fetch them all, more rows
+/// those of the steps after it.
 Expr LinearBuilder::fetchAhead() const {
   if (!stages.codes.defined())
     return 0;

@@ -71,8 +71,8 @@ llvm::Error buildRope(KernelBuilder &builder, RopeOp op) {
                     op.getAdjacent()};
 
   Var element("element"), row = builder.row;
-  Expr position =
-      Halide::unsafe_promise_clamped(positions.at(row), 0, (tableRows - lowRows) * lowRows - 1);
+  // The artifact's context length, below which positions are, may be more than the table has.
+  Expr position = Halide::clamp(positions.at(row), 0, (tableRows - lowRows) * lowRows - 1);
   Expr frequency = rotation.frequencyOf(element);
   auto entry = [&](const Expr &tableRow, int component) {
     return table.at({component, 0, tableRow, frequency});

@@ -17,6 +17,9 @@ extern "C" {
 /// rows of the block table are padded to.
 #define TERN_ATTENTION_BLOCK 512
 
+/// Rows of a call at most: kernels number the elements of all of them in 32 bits where they fit.
+#define TERN_MAX_ROWS 512
+
 /// Positions of a slot and blocks of a KV cache at most: kernels promise Halide these bounds.
 #define TERN_MAX_POSITIONS (1 << 24)
 #define TERN_MAX_CACHE_BLOCKS (1 << 20)

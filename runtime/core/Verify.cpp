@@ -15,8 +15,8 @@ static Status verifyLimits(const fb::Artifact &artifact) {
     uint32_t value;
     uint32_t limit;
   } limits[] = {
-      {"max_batch", artifact.max_batch(), maxBatchLimit},
-      {"max_wanted", artifact.max_wanted(), maxBatchLimit},
+      {"max_batch", artifact.max_batch(), maxRows},
+      {"max_wanted", artifact.max_wanted(), maxRows},
       {"vocabulary_size", artifact.vocabulary_size(), maxVocabulary},
       {"context_length", artifact.context_length(), maxContext},
   };

@@ -14,7 +14,7 @@
 namespace tern::runtime {
 
 /// Bounds on what an artifact may ask for; far above real models, they keep products in range.
-inline constexpr uint32_t maxBatchLimit = 65536;
+inline constexpr uint32_t maxRows = TERN_MAX_ROWS;
 inline constexpr uint32_t maxVocabulary = uint32_t(1) << 24;
 inline constexpr uint32_t maxContext = TERN_MAX_POSITIONS;
 inline constexpr uint32_t maxArguments = 64;

@@ -195,8 +195,10 @@ static Status verifyCall(const fb::Artifact &artifact, const fb::Variant &varian
         (buffer.space() != fb::MemorySpace::input || buffer.index() != uint32_t(*argument.input())))
       return Status::error(StatusCode::invalidArtifact,
                            "command %" PRIu32 ": argument %" PRIu32
-                           " of kernel '%.64s' is not its input %u but buffer %" PRIu32,
-                           number, i, kernel.name()->c_str(), unsigned(*argument.input()), index);
+                           " of kernel '%.64s' must be input %u, buffer %" PRIu32
+                           " is number %" PRIu32 " of memory space %u",
+                           number, i, kernel.name()->c_str(), unsigned(*argument.input()), index,
+                           buffer.index(), unsigned(buffer.space()));
     // What lies behind its window a cache does not keep.
     if (buffer.space() == fb::MemorySpace::kv_key && kernel.partial_bytes() != 0 &&
         kernel.window() && *kernel.window() != artifact.kv_caches()->Get(buffer.index())->window())

@@ -33,6 +33,11 @@ void RowBlocks::add(uint32_t position) {
   total += blocks;
 }
 
+/// 0: it runs in one pass, also where a file does not name its window.
+static uint64_t partialBytesOf(const fb::Kernel &kernel) {
+  return kernel.window() ? kernel.partial_bytes() : 0;
+}
+
 /// Room for the partial results of one row, and for as many tasks as workers may be idle with.
 static uint64_t partialsSizeOf(const Model &model, uint32_t workers, uint32_t context) {
   const uint32_t blocks = attentionBlocksOf(context);
@@ -44,7 +49,7 @@ static uint64_t partialsSizeOf(const Model &model, uint32_t workers, uint32_t co
     const fb::Kernel &kernel = *variant.kernels()->Get(i);
     const uint64_t ofRow = evaluate(*kernel.tasks(), 1, 1).value();
     const uint64_t tasks = ofRow > 2 * workers ? ofRow : 2 * workers;
-    const CheckedSize size = CheckedSize(tasks) * uint64_t(blocks) * kernel.partial_bytes();
+    const CheckedSize size = CheckedSize(tasks) * uint64_t(blocks) * partialBytesOf(kernel);
     if (!size.isAtMost(largest.value()))
       largest = size;
   }
@@ -139,7 +144,7 @@ Status BoundPlan::bind(const Model &boundModel, const fb::Plan &plan, const Memo
       const fb::Kernel &kernel = *model->variant().kernels()->Get(call->kernel());
       step.kind = Kind::call;
       step.count = countOf(*kernel.tasks());
-      step.partialBytes = kernel.window() ? kernel.partial_bytes() : 0;
+      step.partialBytes = partialBytesOf(kernel);
       step.window = kernel.window().value_or(0);
       step.kernel = model->kernel(call->kernel());
       step.buffers = next;

@@ -6,7 +6,8 @@
 // T = 1 walks through enough copies of the weights that they come from memory (DRAM) or runs on one
 // copy that fits the second-level cache (L2); the second line shows how the time of a call with
 // weights from memory grows with T, and what share of the peak it reaches. One thread; medians of
-// alternating runs; the machine may be busy, so look at the ratios rather than at the figures.
+// runs that alternate with reading; the machine may be busy, so look at the ratios rather than at
+// the figures.
 #include "test/bench/Timing.h"
 #include "test/unit/kernels/KernelHarness.h"
 #include "tools/tern/MachinePeak.h"
@@ -96,8 +97,9 @@ public:
     return total / double(count);
   }
   void report(const char *name) {
-    std::vector<double> dram, l2;
+    std::vector<double> dram, l2, reading;
     for (int i = 0; i < repetitions; ++i) {
+      reading.push_back(cli::readBandwidth({{pool, poolBytes / 3}}, 1));
       size_t count = std::min<size_t>(copies, 48);
       dram.push_back(time(1, size_t(i) * count, count));
       l2.push_back(seconds([&] {
@@ -106,7 +108,7 @@ public:
                    }) /
                    20);
     }
-    const double one = median(dram), readRate = cli::readBandwidth({{pool, poolBytes / 3}}, 1);
+    const double one = median(dram), readRate = median(reading);
     const double rate = double(weightBytes) / one;
     printf("%-12s %5dx%-5d %7.2f MB  T=1: DRAM %5.1f GB/s (%3.0f%% of read %4.1f)  cached %6.1f "
            "Gw/s\n",

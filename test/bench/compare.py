@@ -57,12 +57,12 @@ class Row:
             metrics.setdefault(metric, []).append(value)
 
 
-def tasks(options: argparse.Namespace, encoding: str, threads: int) -> list[Task]:
+def tasks(options: argparse.Namespace, encoding: str, threads: int, repetition: int) -> list[Task]:
     """The first measures the start too; long prompts are evaluated once in a process."""
     if ENCODINGS[encoding].brief:
         return [Task(8, 8, threads, latency=min(options.latency, 8), first=True)]
     result = [Task(128, 32, threads, runs=3, latency=options.latency, first=True)]
-    if options.long:
+    if repetition < options.long:
         result += [Task(512, 0, threads, runs=1), Task(2048, 32, threads, runs=1)]
     return result
 
@@ -86,7 +86,7 @@ def measure(options: argparse.Namespace, model: Model, threads: int, engines: li
         print(f"{model.shape} {model.encoding}, {threads} threads, repetition {repetition + 1}", file=sys.stderr)
         command: list[str | Path] = [tools / "bandwidth", model.artifact, mode, str(threads)]
         row.bandwidth.append(float(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout))
-        for task in tasks(options, model.encoding, threads):
+        for task in tasks(options, model.encoding, threads, repetition):
             for turn in range(len(engines)):  # none always comes first
                 engine = engines[(turn + repetition) % len(engines)]
                 row.add(engine.name, engine.measure(model, task))
@@ -125,7 +125,10 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--latency", type=int, default=100, metavar="STEPS", help="single steps at one position")
-    parser.add_argument("--long", action="store_true", help="prompts of 512 and 2048 tokens too")
+    parser.add_argument(
+        "--long", type=int, nargs="?", metavar="N", default=0, const=sys.maxsize,
+        help="prompts of 512 and 2048 tokens too, in all repetitions or the first N",
+    )  # fmt: skip
     parser.add_argument("--weights", choices=["auto", "map", "copy"], default="auto")
     parser.add_argument("--bin", type=Path, default=Path(os.environ.get("TERN_BIN_DIR", ROOT / "build" / "bin")))
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "bench", help="keeps models and artifacts")
@@ -133,7 +136,12 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--plot", type=Path, help="draw speeds into this file (.svg, .png)")
     parser.add_argument("--show", type=Path, metavar="JSON", help="measure nothing, show what --json wrote")
     parser.add_argument("--server", nargs=2, metavar=("URL", "MODEL"), help="measure a running server")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.server:
+        given = [name for name, value in vars(options).items() if value != parser.get_default(name)]
+        if others := sorted(set(given) - {"server", "repetitions", "json"}):
+            parser.error(f"--{others[0]} does not go with --server; --repetitions and --json do")
+    return options
 
 
 def main() -> None:
@@ -147,6 +155,9 @@ def main() -> None:
             sys.exit(f"compare.py: {error}")
         for metric, values in speeds.items():
             print(f"{metric}: {statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f})")
+        if options.json:
+            url, model = options.server
+            write_figures(options.json, options.bin, [{"server": url, "model": model, **speeds}])
         return
     if options.show:
         rows = [Row(**row) for row in json.loads(options.show.read_text())["rows"]]

@@ -154,8 +154,9 @@ def section(root: Path, kind: str, name: str) -> str:
     report = json.loads(path.read_text())
     text = KINDS[kind](report["rows"])
     if kind == "summary":
-        text += f" Medians, {report['date']}, {report['machine']}."
-    return text
+        return f"{text} Medians where not one run, {report['date']}, {report['machine']}."
+    sources = f", sources {report['sources']}" if "sources" in report else ""
+    return f"{text}\n\n{report['date']}, {report['machine']}{sources}."
 
 
 def filled(root: Path, page: str) -> tuple[str, set[str]]:

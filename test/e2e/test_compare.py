@@ -171,7 +171,7 @@ class FakeServer(BaseHTTPRequestHandler):
         self.wfile.write(b"data:[DONE]\n\n")
 
     def do_GET(self) -> None:
-        if self.path == "/api/version" and self.server.kind == "ollama":  # type: ignore[attr-defined]
+        if self.path == "/api/version" and self.server.kind.startswith("ollama"):  # type: ignore[attr-defined]
             self.answer(b'{"version": "0.9.0"}')
         elif self.path == "/api/version" and self.server.kind == "another's version":  # type: ignore[attr-defined]
             self.answer(b"5")
@@ -187,7 +187,7 @@ class FakeServer(BaseHTTPRequestHandler):
             figures = {
                 "prompt_eval_count": 100,
                 "prompt_eval_duration": 10**9,
-                "eval_count": 30,
+                "eval_count": 1 if self.server.kind == "ollama, one token" else 30,  # type: ignore[attr-defined]
                 "eval_duration": 2 * 10**9,
             }
             self.answer(json.dumps({"response": "x", "done": True, **figures}).encode())
@@ -222,6 +222,24 @@ def test_ollama_is_measured_by_its_own_figures() -> None:
         assert speeds == {"prefill, tokens/s": [100.0, 100.0], "decode, tokens/s": [15.0, 15.0]}
         prompts = [request["prompt"] for request in server.requests]  # type: ignore[attr-defined]
         assert len(set(prompts)) == 3, "a prompt cache would answer"
+
+
+def test_answers_of_one_token_have_no_speed() -> None:
+    with serving("ollama, one token") as server, pytest.raises(ServerError, match="fewer than two tokens"):
+        measure_server(f"http://127.0.0.1:{server.server_port}", "m", repetitions=1)
+
+
+def test_a_server_is_measured_into_a_file(tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    with serving("ollama") as server:
+        url = f"http://127.0.0.1:{server.server_port}"
+        result = compare("--server", url, "m", "--repetitions", "2", "--json", figures, "--bin", BIN)
+        assert result.returncode == 0, result.stderr
+        assert "decode, tokens/s: 15.0 (15.0 to 15.0)" in result.stdout
+    (row,) = json.loads(figures.read_text())["rows"]
+    assert row == {"server": url, "model": "m", "prefill, tokens/s": [100.0] * 2, "decode, tokens/s": [15.0] * 2}
+    result = compare("--server", url, "m", "--long")
+    assert result.returncode == 2 and "--long does not go with --server" in result.stderr
 
 
 @pytest.mark.parametrize("kind", ["openai", "no usage in streams", "silent at first", "another's version"])

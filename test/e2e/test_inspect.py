@@ -26,6 +26,49 @@ def test_inspect_describes_an_artifact(home_assistant: Path) -> None:
         assert part in text
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        ModelSpec("inputs-llama", hidden=96),
+        ModelSpec("inputs-gpt2", family="gpt2", hidden=96, kv_heads=6, tied=True),  # looks up positions too
+        ModelSpec("inputs-qwen3moe", family="qwen3moe", hidden=96, head_size=24),
+    ],
+    ids=lambda spec: spec.name,
+)
+def test_kernels_name_the_inputs_whose_bounds_they_rely_on(
+    spec: ModelSpec, build_model: BuildModel, compile_gguf: Compile
+) -> None:
+    report = json.loads(succeed("tern", "inspect", compile_gguf(build_model(spec).path), "--json").text)
+    for variant in report["variants"]:
+        found = {kernel["name"]: kernel["inputs"] for kernel in variant["kernels"]}
+        for part, inputs in (
+            ("kv_store", ["positions", "slots"]),
+            ("attention", ["positions", "slots"]),
+            ("gather", ["wanted_rows"]),
+            ("embed", []),
+        ):
+            named = [name for name in found if part in name]
+            assert named and all(found[name] == inputs for name in named), (part, found)
+        windows = {kernel["name"]: kernel["window"] for kernel in variant["kernels"]}
+        assert {name for name in windows if windows[name] is not None} == {n for n in windows if "attention" in n}
+
+
+SEEDS = Path(__file__).parents[1] / "fuzz" / "corpus" / "artifact"
+
+
+def test_seeds_of_the_fuzzer_hold_what_it_is_to_change() -> None:
+    """`make_artifact_seeds` writes them; what it learns the corpus must be given."""
+
+    def mixing(name: str) -> dict:
+        kernels = json.loads(succeed("tern", "inspect", SEEDS / name, "--json").text)["variants"][0]["kernels"]
+        return next(kernel for kernel in kernels if kernel["name"] == "toy_mix")
+
+    assert mixing("toy.tern")["inputs"] == ["positions", "slots"]
+    split, window = mixing("toy-split.tern"), mixing("toy-window.tern")
+    assert (split["partial_bytes"], split["window"]) == (64, 0)
+    assert (window["partial_bytes"], window["window"]) == (64, 96)
+
+
 def test_a_cache_of_codes_takes_half_the_memory(home_assistant: Path, compile_gguf: Compile) -> None:
     def report(artifact: Path) -> dict:
         return json.loads(succeed("tern", "inspect", artifact, "--json").text)

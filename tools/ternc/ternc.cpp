@@ -5,6 +5,7 @@
 #include "compiler/Driver/Printable.h"
 #include "compiler/Driver/Version.h"
 #include "compiler/Transforms/QuantizationPolicy.h"
+#include "runtime/core/KernelABI.h"
 #include "targets/TargetInfo.h"
 
 #include "llvm/ADT/StringExtras.h"
@@ -294,8 +295,8 @@ int readOptions(CompileOptions &options) {
   if (i2sBlock != 128 && i2sBlock != 64)
     return usageError("--i2s-block must be 128 or 64");
   options.i2sBlock = i2sBlock;
-  if (maxBatch < 1 || maxBatch > 512)
-    return usageError("--max-batch must be 1 to 512");
+  if (maxBatch < 1 || maxBatch > TERN_MAX_ROWS)
+    return usageError("--max-batch must be 1 to " + llvm::Twine(TERN_MAX_ROWS));
   options.maxBatch = maxBatch;
   if (progressMode != "auto" && progressMode != "off")
     return usageError("--progress must be auto or off");

@@ -250,6 +250,26 @@ TEST_P(Experts, ListsHoldEveryPairOnce) {
   }
 }
 
+/// What no list holds.
+constexpr int32_t strange[] = {-1, std::numeric_limits<int32_t>::min(), 1 << 20,
+                               std::numeric_limits<int32_t>::max()};
+
+// A plan may pass other numbers than those of `route`.
+TEST_P(Experts, NumbersOfNoExpertCountAsTheNearest) {
+  TestKernel kernel(expertRowsText(5, 2), GetParam());
+  ASSERT_TRUE(kernel.ready);
+  const int t = 6;
+  std::vector<int32_t> ids, nearest;
+  for (int pair = 0; pair < 2 * t; ++pair) {
+    ids.push_back(pair % 3 == 2 ? pair % 5 : pair % 3 == 1 ? 5 : strange[pair / 3]);
+    nearest.push_back(std::clamp(ids.back(), 0, 4));
+  }
+  std::vector<GuardedBuffer> buffers = kernel.makeBuffers(t);
+  fillRows(buffers[0], ids, 2);
+  kernel.run(buffers, t);
+  checkLists(buffers[1].as<int32_t>(), nearest, 5, 2);
+}
+
 /// A layer of experts, or with experts = 1 and no lists one expert's plain layer.
 struct Layer {
   std::string name, encoding, activation; ///< activation: as in #tern.act, empty: plain f32
@@ -355,6 +375,29 @@ TEST_P(Experts, LinearEqualsThatOfEachExpert) {
                         0)
                   << "pair " << pair << " of expert " << expert;
         }
+      }
+  }
+}
+
+// Rows, experts and numbers of items from outside of all bounds: nothing else is read or written.
+TEST_P(Experts, LinearStaysWithinItsBuffersWhateverTheListsHold) {
+  for (bool paired : {false, true}) {
+    TestKernel kernel(linearText(Layer{"f16", "f16", "", 96, 1, paired}, true), GetParam());
+    ASSERT_TRUE(kernel.ready);
+    for (int32_t items : {1, 1 << 20, std::numeric_limits<int32_t>::max(), -1})
+      for (int32_t number : strange) {
+        SCOPED_TRACE(std::to_string(items) + " items of " + std::to_string(number));
+        const int t = 9;
+        std::vector<GuardedBuffer> buffers = kernel.makeBuffers(t);
+        buffers[0].fill(randomFloats(buffers[0].size() / 4, 3));
+        fillRandom(buffers[1], 77);
+        std::vector<int32_t> lists(buffers[2].size() / 4, number);
+        std::fill_n(lists.begin(), 16, items);
+        buffers[2].fill(lists);
+        kernel.run(buffers, t);
+        if (items > 0) // the nearest pair is computed
+          EXPECT_NE(buffers[3].as<uint32_t>()[number < 0 ? 0 : (t * used - 1) * outputs],
+                    0xA5A5A5A5u);
       }
   }
 }

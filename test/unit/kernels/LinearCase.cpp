@@ -68,7 +68,7 @@ void LinearCase::makeWeights() {
     int code = isInt8 ? int(random() % 256) - 128 : int(random() % unsigned(largest + 1));
     if (fill == Fill::AllExtreme)
       code = isInt8 ? -128 : largest;
-    if (fill == Fill::AllLowest)
+    if (fill == Fill::OtherExtreme)
       code = isInt8 ? 127 : 0;
     if (fill == Fill::AlternatingSigns)
       code = i % 2 ? (isInt8 ? -128 : 0) : largest;
@@ -151,7 +151,7 @@ void LinearCase::makeInputs(int t) {
                     ? oneOf({0.0f, -0.0f, 1e-45f, -1e-39f, 3e38f, INFINITY, -INFINITY, NAN})
                     : uniform());
     int code = int(random() % 255) - 127;
-    if (fill == Fill::AllExtreme || fill == Fill::AllLowest)
+    if (fill == Fill::AllExtreme || fill == Fill::OtherExtreme)
       code = 127;
     if (fill == Fill::AlternatingSigns)
       code = i % 2 ? -127 : 127;

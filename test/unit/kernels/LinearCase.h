@@ -15,8 +15,9 @@ namespace tern {
 
 /// Special: scales of weights that are zero, subnormal or as large as they get, and activations or
 /// their scales that are zero, subnormal, infinite or NaN.
-/// AllLowest: the other ends of the codes, so that sums of zero-centred codes are at their lowest.
-enum class Fill { Random, AllExtreme, AllLowest, AlternatingSigns, Special };
+/// AllExtreme, OtherExtreme: codes at the one end and at the other: the highest and the lowest
+/// sums.
+enum class Fill { Random, AllExtreme, OtherExtreme, AlternatingSigns, Special };
 
 /// One layer: encoding, activation groups, shape.
 struct Layer {

@@ -125,5 +125,34 @@ TEST_P(RopeExtremes, EveryMagnitude) {
   }
 }
 
+// The table may have fewer positions than the artifact says that the model has.
+TEST_P(RopeExtremes, PositionsOutsideOfTheTableLeadToItsEnds) {
+  const Rotation &r = rotations[1];
+  TestKernel kernel(ropeText(r), target());
+  ASSERT_TRUE(kernel.ready);
+  const size_t n = size_t(r.heads * r.headSize);
+  constexpr int32_t last = (tableRows - 256) * 256 - 1;
+  const std::vector<int32_t> outside = {0,
+                                        last,
+                                        -1,
+                                        last + 1,
+                                        std::numeric_limits<int32_t>::min(),
+                                        std::numeric_limits<int32_t>::max()};
+  const std::vector<float> row = randomFloats(n, 32);
+  std::vector<float> rows;
+  for (size_t i = 0; i < outside.size(); ++i)
+    rows.insert(rows.end(), row.begin(), row.end());
+  std::vector<GuardedBuffer> buffers = kernel.makeBuffers(int(outside.size()));
+  fillRows(buffers[0], rows, n);
+  buffers[1].fill(outside);
+  buffers[2].fill(ropeTable(r.frequencies));
+  kernel.run(buffers, int(outside.size()));
+  const float *turned = buffers[3].as<float>();
+  for (size_t i = 2; i < outside.size(); ++i)
+    for (size_t e = 0; e < n; ++e)
+      ASSERT_EQ(turned[i * n + e], turned[i % 2 * n + e]) << outside[i];
+  EXPECT_NE(turned[0], turned[n]);
+}
+
 INSTANTIATE_TEST_SUITE_P(Kernels, RopeExtremes, testing::ValuesIn(runnableTargets()),
                          [](const auto &info) { return testName(info.param); });

@@ -14,6 +14,15 @@ using namespace tern;
 
 namespace {
 
+using Inputs = std::vector<std::optional<Input>>;
+
+Inputs inputsOf(const KernelSignature &signature) {
+  Inputs inputs;
+  for (const KernelArgument &argument : signature.arguments)
+    inputs.push_back(argument.input);
+  return inputs;
+}
+
 class Signature : public testing::Test {
 protected:
   Signature() {
@@ -98,6 +107,27 @@ tern.kernel @gather(%x: tensor<?x40xf32> {tern.dim = "T"}, %i: tensor<?xi32> {te
   EXPECT_EQ(s.tasks, (Extent{0, 0, 1}));
   EXPECT_EQ(s.arguments[1].component.space, Space::Input);
   EXPECT_EQ(s.arguments[2].component.bytes, (Extent{0, 0, 256}));
+  EXPECT_EQ(inputsOf(s), (Inputs{{}, Input::WantedRows, {}}));
+}
+
+TEST_F(Signature, StoresSayPositionsAndSlotsButLookUpsClampNumbersThemselves) {
+  KernelSignature store = describeKernel(parse(R"(
+!kv = !tern.kv<heads = 2, head_size = 16, value_size = 16, window = 0, element = f16>
+tern.kernel @store(%x: tensor<?x32xf32> {tern.dim = "T"}, %c: !kv, %p: tensor<?xi32> {tern.dim = "T"},
+                   %s: tensor<?xi32> {tern.dim = "T"}) -> !kv {
+  %n = tern.kv_store %c, %x, %x, %p, %s : !kv, tensor<?x32xf32>, tensor<?x32xf32>, tensor<?xi32>, tensor<?xi32>
+  tern.yield %n : !kv
+})"),
+                                         avx2());
+  EXPECT_EQ(inputsOf(store), (Inputs{{}, {}, {}, {}, Input::Positions, Input::Slots}));
+  KernelSignature lookUp = describeKernel(parse(R"(
+tern.kernel @embed(%t: tensor<70x32xf32, #tern.enc<f32, layout = "rows32">>, %i: tensor<?xi32> {tern.dim = "T"}) -> tensor<?x32xf32> {
+  %x = tern.embed %t, %i : tensor<70x32xf32, #tern.enc<f32, layout = "rows32">>, tensor<?xi32> -> tensor<?x32xf32>
+  tern.yield %x : tensor<?x32xf32>
+})"),
+                                          avx2());
+  EXPECT_EQ(lookUp.arguments[1].component.space, Space::Input);
+  EXPECT_EQ(inputsOf(lookUp), (Inputs{{}, {}, {}}));
 }
 
 TEST_F(Signature, AttentionSaysItsWindowAndWhatABlockLeaves) {
@@ -113,9 +143,7 @@ tern.kernel @attention(%q: tensor<?x64xf32> {tern.dim = "T"},
                                      avx2());
   EXPECT_EQ(s.tasks, (Extent{0, 2, 0}));
   EXPECT_EQ(s.window, 100u);
-  auto inputs = llvm::map_to_vector(s.arguments, [](const KernelArgument &a) { return a.input; });
-  EXPECT_EQ(inputs, (llvm::SmallVector<std::optional<Input>>{
-                        {}, {}, {}, {}, Input::Positions, Input::Slots, {}}));
+  EXPECT_EQ(inputsOf(s), (Inputs{{}, {}, {}, {}, Input::Positions, Input::Slots, {}}));
   // Two query heads to a key head: each 16 values, a maximum and a sum, padded to 64 bytes.
   EXPECT_EQ(s.partialBytes, 2u * 128);
 }

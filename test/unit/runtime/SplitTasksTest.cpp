@@ -193,12 +193,14 @@ TEST(SplitTasks, AWindowMeetsFewBlocks) {
 }
 
 TEST(SplitTasks, MemoryIsForContextsOfSeveralBlocksAndThreads) {
-  const auto scratchOf = [](uint32_t threads, uint32_t context) {
+  const auto scratchOf = [](uint32_t threads, uint32_t context, bool namesWindow = true) {
     ToyArtifact toy;
     toy.table.context_length = 1 << 20;
     for (auto &kernel : toy.variant().kernels)
       kernel->scratch_bytes = 0;
     toy.variant().kernels[2]->partial_bytes = partialBytes;
+    if (namesWindow)
+      toy.variant().kernels[2]->window = 0;
     LoadedModel model{toy.write()};
     EXPECT_NE(model.handle, nullptr) << model.error.message;
     tern_session_options options = TERN_SESSION_OPTIONS_INIT;
@@ -210,7 +212,8 @@ TEST(SplitTasks, MemoryIsForContextsOfSeveralBlocksAndThreads) {
   };
   EXPECT_EQ(scratchOf(1, 4096), 0u);
   EXPECT_EQ(scratchOf(2, 512), 0u);
-  EXPECT_EQ(scratchOf(2, 513), 2 * 2 * 2 * partialBytes); // two tasks a worker, two blocks
+  EXPECT_EQ(scratchOf(2, 513), 2 * 2 * 2 * partialBytes);  // two tasks a worker, two blocks
+  EXPECT_EQ(scratchOf(2, 513, /*namesWindow=*/false), 0u); // always in one pass
   EXPECT_EQ(scratchOf(4, 4096), 4 * 2 * 8 * partialBytes);
   EXPECT_EQ(scratchOf(1024, 1 << 20), uint64_t(64) << 20); // the bound
 }
