@@ -104,20 +104,20 @@ void LinearBuilder::pairMinimums(const ActValue &x) {
       Halide::cast<int16_t>(groupSum(x, group, number / groups, number % groups));
 }
 
-/// 0, and for each row other lines of the next step's weights are fetched to the cache: decoded
-/// once, they would else be waited for. The fewest rows of the variant fetch them all, more rows
-/// those of the steps after it.
+/// 0, and for each row other lines of the same group's weights in the next step are fetched to the
+/// cache: decoded once, they would else be waited for. The fewest rows of the variant fetch them
+/// all, but for less than half a line a row; more rows go on to what lies behind.
 Expr LinearBuilder::fetchAhead() const {
   if (!stages.codes.defined())
     return 0;
   constexpr int line = 64;
-  int bytes = int(weight.layout.outerBytes(weight.encoding)) * stages.chunk;
-  int uses = builder.rowRange().min * stages.chunk;
-  int perUse = int(llvm::divideCeil(bytes, line * uses));
-  Expr zero = 0, use = (row - builder.firstRow()) * stages.chunk + group % stages.chunk;
-  for (int i = 0; i < perUse; ++i) {
-    Expr distance = bytes + (perUse == 1 ? use * (bytes / uses) : (i * uses + use) * line);
-    zero = zero + prefetch(weight.codes(distance, 0, 0, 0, part, group, weightTile));
+  int bytes = int(weight.layout.outerBytes(weight.encoding)), rows = builder.rowRange().min;
+  int perRow = std::max(1, (bytes / line + rows / 2) / rows);
+  Expr zero = 0, number = row - builder.firstRow();
+  for (int i = 0; i < perRow; ++i) {
+    Expr at = perRow == 1 ? number * (bytes / rows) : (i * rows + number) * line;
+    zero =
+        zero + prefetch(weight.codes(bytes * stages.chunk + at, 0, 0, 0, part, group, weightTile));
   }
   return zero;
 }
