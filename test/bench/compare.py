@@ -3,7 +3,8 @@
     python test/bench/compare.py --encodings tq2_0 q4_0 --json build/bench/compare.json --plot build/bench/compare.svg
 
 For each shape and encoding a model with random weights is written once (bench_models.py). Then, several times over, each
-engine is started afresh: Tern, llama.cpp repacking weights at load, llama.cpp not repacking. Measured are prefill, single
+engine is started afresh, behind a read of its file, so that it is in the page cache whatever the machine has given up
+meanwhile: Tern, llama.cpp repacking weights at load, llama.cpp not repacking. Measured are prefill, single
 steps behind a prompt, their latency at one position, the time to load, from a process's start to its first token, and
 the peak resident set. Printed are medians, and the ratio to llama.cpp in its faster setting; the last column is the weight
 bytes that decoding reads per second, as a share of the read bandwidth measured in the same pages in between. Beside the
@@ -79,6 +80,14 @@ def measure_jitter(row: Row, program: Path, model: Model, mode: str, steps: int)
             row.jitter.setdefault(f"{kind} {name}", []).append(milliseconds)
 
 
+def read_whole(path: Path) -> None:
+    """Into the page cache."""
+    with path.open("rb", buffering=0) as file:
+        block = bytearray(1 << 20)
+        while file.readinto(block):
+            pass
+
+
 def measure(options: argparse.Namespace, model: Model, threads: int, engines: list[Engine], tools: Path) -> Row:
     row = Row(model.shape, model.encoding, threads, model.compile_seconds)
     mode = "copy" if options.weights == "copy" else "map"
@@ -89,6 +98,7 @@ def measure(options: argparse.Namespace, model: Model, threads: int, engines: li
         for task in tasks(options, model.encoding, threads, repetition):
             for turn in range(len(engines)):  # none always comes first
                 engine = engines[(turn + repetition) % len(engines)]
+                read_whole(engine.file(model))
                 row.add(engine.name, engine.measure(model, task))
             if task.latency:
                 measure_jitter(row, tools / "jitter", model, mode, task.latency)

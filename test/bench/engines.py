@@ -77,6 +77,9 @@ class Tern:
     weights: str = "auto"
     name: str = "tern"
 
+    def file(self, model: Model) -> Path:
+        return model.artifact
+
     def measure(self, model: Model, task: Task) -> Values:
         engine: list[str | Path] = [f"--threads={task.threads}", f"--weights={self.weights}"]
         command: list[str | Path] = [self.programs / "tern", "bench", model.artifact, *engine, "--json=-"]
@@ -108,6 +111,9 @@ class LlamaCpp:
 
     def __post_init__(self) -> None:
         self.name = "llama.cpp" if self.repack else "llama.cpp, not repacked"
+
+    def file(self, model: Model) -> Path:
+        return model.gguf
 
     def measure(self, model: Model, task: Task) -> Values:
         command: list[str | Path] = [self.program, model.gguf, f"threads={task.threads}", f"repack={int(self.repack)}"]
