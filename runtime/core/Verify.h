@@ -13,7 +13,8 @@
 
 namespace tern::runtime {
 
-/// Bounds on what an artifact may ask for; far above real models, they keep products in range.
+/// Bounds on what an artifact may ask for: the rows that kernels are made for, the others far above
+/// real models. They keep products in range.
 inline constexpr uint32_t maxRows = TERN_MAX_ROWS;
 inline constexpr uint32_t maxVocabulary = uint32_t(1) << 24;
 inline constexpr uint32_t maxContext = TERN_MAX_POSITIONS;

@@ -21,6 +21,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -82,10 +83,8 @@ def measure_jitter(row: Row, program: Path, model: Model, mode: str, steps: int)
 
 def read_whole(path: Path) -> None:
     """Into the page cache."""
-    with path.open("rb", buffering=0) as file:
-        block = bytearray(1 << 20)
-        while file.readinto(block):
-            pass
+    with path.open("rb") as file, open(os.devnull, "wb") as nothing:
+        shutil.copyfileobj(file, nothing, 1 << 20)
 
 
 def measure(options: argparse.Namespace, model: Model, threads: int, engines: list[Engine], tools: Path) -> Row:
