@@ -112,12 +112,12 @@ Expr LinearBuilder::fetchAhead() const {
     return 0;
   constexpr int line = 64;
   int bytes = int(weight.layout.outerBytes(weight.encoding)), rows = builder.rowRange().min;
+  int step = bytes * int(weight.parts) * stages.chunk;
   int perRow = std::max(1, (bytes / line + rows / 2) / rows);
   Expr zero = 0, number = row - builder.firstRow();
   for (int i = 0; i < perRow; ++i) {
     Expr at = perRow == 1 ? number * (bytes / rows) : (i * rows + number) * line;
-    zero =
-        zero + prefetch(weight.codes(bytes * stages.chunk + at, 0, 0, 0, part, group, weightTile));
+    zero = zero + prefetch(weight.codes(step + at, 0, 0, 0, part, group, weightTile));
   }
   return zero;
 }

@@ -47,18 +47,29 @@ const Format formats[] = {
 };
 
 struct Shape {
-  int rows, k;
+  int parts, rows, k;
 };
-const Shape shapes[] = {{2048, 2048}, {5632, 2048}, {2048, 5632}};
+const Shape shapes[] = {{1, 2048, 2048}, {1, 5632, 2048}, {1, 2048, 5632}, {2, 5632, 2048}};
 
 std::string kernelText(const Format &f, Shape s) {
   std::string n = std::to_string(s.rows), k = std::to_string(s.k);
+  std::string shape = n + "x" + k, y = "tensor<?x" + n + "xf32>", product = y;
+  std::string gate;
+  if (s.parts == 2) { // a gated layer's, without the gate's function
+    shape = "2x" + shape;
+    product = "tensor<?x2x" + n + "xf32>";
+    std::string slices = " length 1 drop : " + product + " -> " + y + "\n";
+    gate = "  %g = tern.slice %p dim 1 from 0" + slices + "  %u = tern.slice %p dim 1 from 1" +
+           slices + "  %y = tern.map (%g, %u) : (" + y + ", " + y + ") -> " + y +
+           " {\n  ^bb0(%a: f32, %b: f32):\n    %m = arith.mulf %a, %b : f32\n"
+           "    tern.yield %m : f32\n  }\n";
+  }
   std::string weight =
-      "tensor<" + n + "x" + k + "xf32, #tern.enc<" + f.encoding + ", layout = \"rows32\">>";
-  std::string x = "tensor<?x" + k + "xf32" + f.activation + ">", y = "tensor<?x" + n + "xf32>";
+      "tensor<" + shape + "xf32, #tern.enc<" + f.encoding + ", layout = \"rows32\">>";
+  std::string x = "tensor<?x" + k + "xf32" + f.activation + ">";
   return "tern.kernel @linear(%x: " + x + " {tern.dim = \"T\"}, %w: " + weight + ") -> " + y +
-         " {\n  %y = tern.linear %x, %w : " + x + ", " + weight + " -> " + y +
-         "\n  tern.yield %y : " + y + "\n}\n";
+         " {\n  %" + (gate.empty() ? "y" : "p") + " = tern.linear %x, %w : " + x + ", " + weight +
+         " -> " + product + "\n" + gate + "  tern.yield %y : " + y + "\n}\n";
 }
 
 /// Anonymous memory with 4 KB pages, as a mapped artifact has them.
@@ -110,11 +121,11 @@ public:
     }
     const double one = median(dram), readRate = median(reading);
     const double rate = double(weightBytes) / one;
-    printf("%-12s %5dx%-5d %7.2f MB  T=1: DRAM %5.1f GB/s (%3.0f%% of read %4.1f)  cached %6.1f "
+    const double weights = double(shape.parts) * shape.rows * shape.k;
+    printf("%-12s %dx%5dx%-5d %7.2f MB  T=1: DRAM %5.1f GB/s (%3.0f%% of read %4.1f)  cached %6.1f "
            "Gw/s\n",
-           name, shape.rows, shape.k, double(weightBytes) * 1e-6, rate * 1e-9,
-           100 * rate / readRate, readRate * 1e-9,
-           double(shape.rows) * shape.k / median(l2) * 1e-9);
+           name, shape.parts, shape.rows, shape.k, double(weightBytes) * 1e-6, rate * 1e-9,
+           100 * rate / readRate, readRate * 1e-9, weights / median(l2) * 1e-9);
     printf("%31s relative to T=1 from memory:", "");
     for (int tokens : {2, 3, 4, 6, 8, 12, 15, 16, 17, 24, 32, 48, maxRows}) {
       std::vector<double> several;
@@ -123,7 +134,7 @@ public:
       const double each = median(several);
       printf("  T=%d %.2f", tokens, each / one);
       if (peak > 0)
-        printf(" (%.0f%%)", 100 * 2.0 * tokens * shape.rows * shape.k / each / peak);
+        printf(" (%.0f%%)", 100 * 2.0 * tokens * weights / each / peak);
     }
     printf("\n");
     fflush(stdout);
