@@ -247,6 +247,11 @@ llvm::Error ArtifactBuilder::addPlan(ModuleOp module, plan::ProgramOp program,
     } else if (auto call = dyn_cast<plan::CallOp>(op)) {
       fb::CallCommandT command;
       command.kernel = kernelIndex.lookup(call.getKernel());
+      if (size_t taken = variant.kernels[command.kernel]->arguments.size();
+          taken != call.getBuffers().size())
+        return llvm::createStringError("kernel '" + call.getKernel().str() + "' takes " +
+                                       llvm::Twine(taken) + " buffers, a call has " +
+                                       llvm::Twine(call.getBuffers().size()));
       for (auto [argument, operand] :
            llvm::zip_equal(variant.kernels[command.kernel]->arguments, call.getBuffers())) {
         command.buffers.push_back(bufferIndex.lookup(operand));

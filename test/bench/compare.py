@@ -28,10 +28,11 @@ import sys
 import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bench_models import ENCODINGS, Model, prepare
 from engines import LlamaCpp, Task, Tern, Values, build_llama_cpp, build_tool
-from record import write_figures
+from record import machine, versions, write_figures
 from report import MACHINE, draw, table
 from server import ServerError, measure_server
 from synthetic_gguf import SHAPES
@@ -123,8 +124,8 @@ def measure_all(options: argparse.Namespace) -> list[Row]:
 
 
 def write_json(options: argparse.Namespace, rows: list[Row]) -> None:
-    peer = {"llama-cpp-python": importlib.metadata.version("llama-cpp-python")}
-    write_figures(options.json, options.bin, [asdict(row) for row in rows], **peer, weights=options.weights)
+    used = versions(options.bin) | {"llama-cpp-python": importlib.metadata.version("llama-cpp-python")}
+    write_figures(options.json, [asdict(row) for row in rows], **used, weights=options.weights)
 
 
 def parse_options() -> argparse.Namespace:
@@ -147,10 +148,31 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--server", nargs=2, metavar=("URL", "MODEL"), help="measure a running server")
     options = parser.parse_args()
     if options.server:
-        given = [name for name, value in vars(options).items() if value != parser.get_default(name)]
-        if others := sorted(set(given) - {"server", "repetitions", "json"}):
+        absent = object()
+        given = parser.parse_args(namespace=argparse.Namespace(**dict.fromkeys(vars(options), absent)))
+        names = {name for name, value in vars(given).items() if value is not absent}
+        if others := sorted(names - {"server", "repetitions", "json"}):
             parser.error(f"--{others[0]} does not go with --server; --repetitions and --json do")
     return options
+
+
+def print_speeds(row: dict[str, Any]) -> None:
+    """Of a server."""
+    for metric, values in row.items():
+        if isinstance(values, list):
+            print(f"{metric}: {statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f})")
+
+
+def measure_served(options: argparse.Namespace) -> None:
+    url, model = options.server
+    try:
+        speeds = measure_server(url, model, repetitions=options.repetitions)
+    except ServerError as error:
+        sys.exit(f"compare.py: {error}")
+    row = {"server": url, "model": model, **speeds}
+    print_speeds(row)
+    if options.json:
+        write_figures(options.json, [row], machine=f"the server's, asked from {machine()}")
 
 
 def main() -> None:
@@ -158,18 +180,14 @@ def main() -> None:
     if platform.machine() != "x86_64" and not (options.server or options.show):
         sys.exit("compare.py: measures the read bandwidth with AVX2; run it on x86-64")
     if options.server:
-        try:
-            speeds = measure_server(*options.server, repetitions=options.repetitions)
-        except ServerError as error:
-            sys.exit(f"compare.py: {error}")
-        for metric, values in speeds.items():
-            print(f"{metric}: {statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f})")
-        if options.json:
-            url, model = options.server
-            write_figures(options.json, options.bin, [{"server": url, "model": model, **speeds}])
+        measure_served(options)
         return
     if options.show:
-        rows = [Row(**row) for row in json.loads(options.show.read_text())["rows"]]
+        shown = json.loads(options.show.read_text())["rows"]
+        if "server" in shown[0]:
+            print_speeds(shown[0])
+            return
+        rows = [Row(**row) for row in shown]
     else:
         rows = measure_all(options)
         if options.json:

@@ -153,10 +153,9 @@ def section(root: Path, kind: str, name: str) -> str:
         raise PublishError(f"{FIGURES / path.name} does not exist, of which a section shows '{kind}'")
     report = json.loads(path.read_text())
     text = KINDS[kind](report["rows"])
-    if kind == "summary":
-        return f"{text} Medians where not one run, {report['date']}, {report['machine']}."
     sources = f", sources {report['sources']}" if "sources" in report else ""
-    return f"{text}\n\n{report['date']}, {report['machine']}{sources}."
+    measured = f"{report['date']}, {report['machine']}{sources}."
+    return f"{text} Medians where not one run, {measured}" if kind == "summary" else f"{text}\n\n{measured}"
 
 
 def filled(root: Path, page: str) -> tuple[str, set[str]]:

@@ -22,7 +22,7 @@ def cpu_name() -> str:
 
 
 def versions(programs: Path) -> dict[str, str]:
-    """Of the program, and of the sources beside this file, of which it should be made; those not in a git checkout."""
+    """Of Tern's programs, and of the sources beside this file, of which it should be made; those not in a git checkout."""
     tern = subprocess.run([programs / "tern", "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout
     found = {"tern": tern.strip()}
     if shutil.which("git"):
@@ -33,12 +33,15 @@ def versions(programs: Path) -> dict[str, str]:
     return found
 
 
-def write_figures(path: Path, programs: Path, rows: list[dict[str, Any]], **also: str) -> None:
-    """The file appears under its name when it is complete."""
+def machine() -> str:
+    return f"{os.cpu_count()} processors of {cpu_name()}"
+
+
+def write_figures(path: Path, rows: list[dict[str, Any]], **also: str) -> None:
+    """The file appears under its name when it is complete; `also`: what else was measured with, and where if not here."""
     report = {
-        **versions(programs),
+        "machine": machine(),
         **also,
-        "machine": f"{os.cpu_count()} processors of {cpu_name()}",
         "date": datetime.date.today().isoformat(),
         "rows": rows,
     }

@@ -23,7 +23,7 @@ from typing import Any
 
 import synthetic_gguf
 from bench_models import gguf_file
-from record import write_figures
+from record import versions, write_figures
 from report import roofline_table
 
 ROOT = Path(__file__).parents[2]
@@ -88,7 +88,7 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
             row.add(kernels_of(artifacts[row.encoding], row.threads, options))
         if options.json:
             values = [asdict(row) for row in rows]
-            write_figures(options.json, options.bin, values, target=options.target, weights=options.weights)
+            write_figures(options.json, values, **versions(options.bin), target=options.target, weights=options.weights)
     return [asdict(row) for row in rows]
 
 

@@ -10,6 +10,9 @@ using namespace tern;
 
 namespace {
 
+/// Rows of a table of rotations for single positions, before those for each so many.
+constexpr int64_t fineRows = 256;
+
 RankedTensorType tensorOf(Value value) { return cast<RankedTensorType>(value.getType()); }
 
 LogicalResult requireRank(Operation *op, StringRef name, RankedTensorType type, int64_t rank) {
@@ -68,7 +71,8 @@ LogicalResult WeightOp::verify() {
     return emitOpError() << "source must be #tern.file, #tern.rope_table or #tern.parts, got "
                          << getSource();
   if (auto table = dyn_cast<RopeTableAttr>(getSource())) {
-    int64_t rows = 256 + static_cast<int64_t>((table.getPositions() + 255) / 256);
+    int64_t rows =
+        fineRows + static_cast<int64_t>((table.getPositions() + fineRows - 1) / fineRows);
     auto expected = RankedTensorType::get(
         {rows, static_cast<int64_t>(table.getFrequencies().size()), 2}, type.getElementType());
     if (type != expected)
@@ -278,6 +282,9 @@ LogicalResult RopeOp::verify() {
   if (2 * table.getDimSize(1) > headSize)
     return emitOpError() << "table rotates " << 2 * table.getDimSize(1) << " elements, a head has "
                          << headSize;
+  if (table.getDimSize(0) <= fineRows)
+    return emitOpError() << "table has " << table.getDimSize(0) << " rows, more than " << fineRows
+                         << " are needed";
   return success();
 }
 

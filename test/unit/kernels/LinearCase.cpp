@@ -63,15 +63,20 @@ void LinearCase::makeWeights() {
     return;
   }
   bool isInt8 = l.desc.codes == CodeKind::Int8;
-  int largest = isInt8 ? 127 : l.desc.largestCode();
+  int lowest = isInt8 ? -128 : 0, highest = isInt8 ? 127 : l.desc.largestCode();
+  if (auto book = l.desc.codeBook(); !book.empty()) {
+    lowest = int(std::min_element(book.begin(), book.end()) - book.begin());
+    highest = int(std::max_element(book.begin(), book.end()) - book.begin());
+  }
   for (size_t i = 0; i < count; ++i) {
-    int code = isInt8 ? int(random() % 256) - 128 : int(random() % unsigned(largest + 1));
+    int code =
+        isInt8 ? int(random() % 256) - 128 : int(random() % unsigned(l.desc.largestCode() + 1));
     if (fill == Fill::AllExtreme)
-      code = isInt8 ? -128 : largest;
+      code = highest;
     if (fill == Fill::OtherExtreme)
-      code = isInt8 ? 127 : 0;
+      code = lowest;
     if (fill == Fill::AlternatingSigns)
-      code = i % 2 ? (isInt8 ? -128 : 0) : largest;
+      code = i % 2 ? lowest : highest;
     w.codes.push_back(code);
   }
   auto floatBits = [&](ScaleType type) {

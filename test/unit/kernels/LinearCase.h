@@ -15,8 +15,7 @@ namespace tern {
 
 /// Special: scales of weights that are zero, subnormal or as large as they get, and activations or
 /// their scales that are zero, subnormal, infinite or NaN.
-/// AllExtreme, OtherExtreme: codes at the one end and at the other: the highest and the lowest
-/// sums.
+/// AllExtreme, OtherExtreme: the codes of the highest value, and of the lowest.
 enum class Fill { Random, AllExtreme, OtherExtreme, AlternatingSigns, Special };
 
 /// One layer: encoding, activation groups, shape.

@@ -281,6 +281,13 @@ func.func @f(%x: tensor<?x64xf32>, %p: tensor<?xi32>, %t: tensor<257x16x2xf32>) 
 }
 
 // -----
+func.func @f(%x: tensor<?x64xf32>, %p: tensor<?xi32>, %t: tensor<256x8x2xf32>) {
+  // expected-error@+1 {{'tern.rope' op table has 256 rows, more than 256 are needed}}
+  %y = tern.rope %x, %p, %t {head_size = 16 : i32} : tensor<?x64xf32>, tensor<?xi32>, tensor<256x8x2xf32> -> tensor<?x64xf32>
+  return
+}
+
+// -----
 func.func @f(%x: tensor<?x64xf32>, %p: tensor<?xi32>, %t: tensor<257x8x2xf32>) {
   // expected-error@+1 {{'tern.rope' op result 'tensor<?x32xf32>' differs from x 'tensor<?x64xf32>'}}
   %y = tern.rope %x, %p, %t {head_size = 16 : i32} : tensor<?x64xf32>, tensor<?xi32>, tensor<257x8x2xf32> -> tensor<?x32xf32>
