@@ -3,10 +3,9 @@
     python test/bench/compare.py --encodings tq2_0 q4_0 --json build/bench/compare.json --plot build/bench/compare.svg
 
 For each shape and encoding a model with random weights is written once (bench_models.py). Then, several times over, each
-engine is started afresh, behind a read of its file, so that it is in the page cache whatever the machine has given up
-meanwhile: Tern, llama.cpp repacking weights at load, llama.cpp not repacking. Measured are prefill, single
-steps behind a prompt, their latency at one position, the time to load, from a process's start to its first token, and
-the peak resident set. Printed are medians, and the ratio to llama.cpp in its faster setting; the last column is the weight
+engine is started afresh, its file in the page cache, locked there where the system lets it (page_cache.py): Tern, llama.cpp
+repacking weights at load, llama.cpp not repacking. Measured are prefill, single steps behind a prompt, their latency at one
+position, the time to load, from a process's start to its first token, and the peak resident set. Printed are medians, and the ratio to llama.cpp in its faster setting; the last column is the weight
 bytes that decoding reads per second, as a share of the read bandwidth measured in the same pages in between. Beside the
 jitter of both programs stands the machine's own: that of fixed steps as long as Tern's which neither allocate nor wait for
 another thread, computing in registers or reading as many bytes as the model has (jitter.cpp).
@@ -21,7 +20,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import shutil
 import statistics
 import subprocess
 import sys
@@ -32,6 +30,7 @@ from typing import Any
 
 from bench_models import ENCODINGS, Model, prepare
 from engines import LlamaCpp, Task, Tern, Values, build_llama_cpp, build_tool
+from page_cache import held, read_whole
 from record import machine, versions, write_figures
 from report import MACHINE, draw, table
 from server import ServerError, measure_server
@@ -82,12 +81,6 @@ def measure_jitter(row: Row, program: Path, model: Model, mode: str, steps: int)
             row.jitter.setdefault(f"{kind} {name}", []).append(milliseconds)
 
 
-def read_whole(path: Path) -> None:
-    """Into the page cache."""
-    with path.open("rb") as file, open(os.devnull, "wb") as nothing:
-        shutil.copyfileobj(file, nothing, 1 << 20)
-
-
 def measure(options: argparse.Namespace, model: Model, threads: int, engines: list[Engine], tools: Path) -> Row:
     row = Row(model.shape, model.encoding, threads, model.compile_seconds)
     mode = "copy" if options.weights == "copy" else "map"
@@ -116,10 +109,11 @@ def measure_all(options: argparse.Namespace) -> list[Row]:
         for shape in options.shapes:
             for encoding in options.encodings:
                 model = prepare(shape, encoding, options.folder, options.bin)
-                for threads in options.threads:
-                    rows.append(measure(options, model, threads, engines, Path(folder)))
-                    if options.json:  # a long run that is interrupted leaves what it has
-                        write_json(options, rows)
+                with held(model.artifact), held(model.gguf):
+                    for threads in options.threads:
+                        rows.append(measure(options, model, threads, engines, Path(folder)))
+                        if options.json:  # a long run that is interrupted leaves what it has
+                            write_json(options, rows)
     return rows
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 from engines import build_tool
+from page_cache import held
 from programs import BIN
 from report import bandwidth_share, better_peer, ratio, roofline_table, table
 from server import ServerError, measure_server
@@ -53,6 +55,22 @@ def test_engines_are_compared_on_the_same_file(tmp_path: Path) -> None:
     assert plot.read_text().startswith("<?xml")
     shown = compare("--show", figures)
     assert shown.stdout == result.stdout
+
+
+def test_held_files_stay_in_the_page_cache(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(1 << 20))
+
+    def survives_a_request_to_drop_it() -> bool:
+        with path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            try:
+                return os.preadv(file.fileno(), [bytearray(1 << 20)], 0, os.RWF_NOWAIT) == 1 << 20
+            except BlockingIOError:
+                return False
+
+    with held(path) as locked:
+        assert survives_a_request_to_drop_it() or not locked
 
 
 def test_roofline_has_a_line_for_each_encoding(tmp_path: Path) -> None:
