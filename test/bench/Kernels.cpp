@@ -10,6 +10,7 @@
 // the figures.
 #include "test/bench/Timing.h"
 #include "test/unit/kernels/KernelHarness.h"
+#include "test/unit/kernels/LinearCase.h"
 #include "tools/tern/MachinePeak.h"
 
 #include <algorithm>
@@ -23,27 +24,24 @@ using namespace tern;
 namespace {
 
 struct Format {
-  const char *name, *encoding, *activation;
+  const char *name, *encoding;
+  int activationGroup, sums; ///< as Layer's
 
-  bool integer() const { return *activation != 0; }
+  bool integer() const { return activationGroup >= 0; }
 };
 
 const Format formats[] = {
-    {"ternary", "ternary, group = 256, scale = f16", ", #tern.act<group = 256, sums = 256>"},
-    {"ternary-row", "ternary, group = 256, scale = f16", ", #tern.act<group = row, sums = 256>"},
-    {"int4", "int4, group = 32, scale = f16", ", #tern.act<group = 32, sums = 32>"},
-    {"int8", "int8, group = 32, scale = f16", ", #tern.act<group = 32>"},
-    {"int8-sums", "int8, group = 32, scale = f16", ", #tern.act<group = 32, sums = 32>"},
-    {"ternary-b3", "ternary-b3, group = 256, scale = f16", ", #tern.act<group = 256, sums = 256>"},
-    {"q2_k", "uint2, group = 16, scale = u4, min, super = 256, super_scale = f16",
-     ", #tern.act<group = 256, sums = 16>"},
-    {"q4_k", "uint4, group = 32, scale = u6, min, super = 256, super_scale = f16",
-     ", #tern.act<group = 256, sums = 16>"},
-    {"q5_k", "uint5, group = 32, scale = u6, min, super = 256, super_scale = f16",
-     ", #tern.act<group = 256, sums = 16>"},
-    {"q6_k", "int6, group = 16, scale = i8, super = 256, super_scale = f16",
-     ", #tern.act<group = 256, sums = 16>"},
-    {"f16", "f16", ""},
+    {"ternary", "ternary:g256:f16", 256, 256},
+    {"ternary-row", "ternary:g256:f16", 0, 256},
+    {"int4", "int4:g32:f16", 32, 32},
+    {"int8", "int8:g32:f16", 32, 0},
+    {"int8-sums", "int8:g32:f16", 32, 32},
+    {"ternary-b3", "ternary-b3:g256:f16", 256, 256},
+    {"q2_k", "uint2:g16:u4:min:s256:f16", 256, 16},
+    {"q4_k", "uint4:g32:u6:min:s256:f16", 256, 16},
+    {"q5_k", "uint5:g32:u6:min:s256:f16", 256, 16},
+    {"q6_k", "int6:g16:i8:s256:f16", 256, 16},
+    {"f16", "f16", -1, 0},
 };
 
 struct Shape {
@@ -51,25 +49,8 @@ struct Shape {
 };
 const Shape shapes[] = {{1, 2048, 2048}, {1, 5632, 2048}, {1, 2048, 5632}, {2, 5632, 2048}};
 
-std::string kernelText(const Format &f, Shape s) {
-  std::string n = std::to_string(s.rows), k = std::to_string(s.k);
-  std::string shape = n + "x" + k, y = "tensor<?x" + n + "xf32>", product = y;
-  std::string gate;
-  if (s.parts == 2) { // a gated layer's, without the gate's function
-    shape = "2x" + shape;
-    product = "tensor<?x2x" + n + "xf32>";
-    std::string slices = " length 1 drop : " + product + " -> " + y + "\n";
-    gate = "  %g = tern.slice %p dim 1 from 0" + slices + "  %u = tern.slice %p dim 1 from 1" +
-           slices + "  %y = tern.map (%g, %u) : (" + y + ", " + y + ") -> " + y +
-           " {\n  ^bb0(%a: f32, %b: f32):\n    %m = arith.mulf %a, %b : f32\n"
-           "    tern.yield %m : f32\n  }\n";
-  }
-  std::string weight =
-      "tensor<" + shape + "xf32, #tern.enc<" + f.encoding + ", layout = \"rows32\">>";
-  std::string x = "tensor<?x" + k + "xf32" + f.activation + ">";
-  return "tern.kernel @linear(%x: " + x + " {tern.dim = \"T\"}, %w: " + weight + ") -> " + y +
-         " {\n  %" + (gate.empty() ? "y" : "p") + " = tern.linear %x, %w : " + x + ", " + weight +
-         " -> " + product + "\n" + gate + "  tern.yield %y : " + y + "\n}\n";
+Layer layerOf(const Format &f, Shape s) {
+  return {encodingOf(f.encoding), f.activationGroup, f.sums, s.rows, s.k, s.parts};
 }
 
 /// Anonymous memory with 4 KB pages, as a mapped artifact has them.
@@ -179,7 +160,7 @@ int main(int argc, char **argv) {
       for (Shape shape : shapes) {
         if (!filter.empty() && filter != format.name)
           continue;
-        TestKernel kernel(kernelText(format, shape), target);
+        TestKernel kernel(linearKernel(layerOf(format, shape)), target);
         if (!kernel.ready)
           return 1;
         const double bound = format.integer() ? peak.operationsPerSecond : 0;

@@ -5,9 +5,9 @@
 For each shape and encoding a model with random weights is written once (bench_models.py). Then, several times over, each
 engine is started afresh, its file in the page cache, locked there where the system lets it (page_cache.py): Tern, llama.cpp
 repacking weights at load, llama.cpp not repacking. Measured are prefill, single steps behind a prompt, their latency at one
-position, the time to load, from a process's start to its first token, and the peak resident set. Printed are medians, and the ratio to llama.cpp in its faster setting; the last column is the weight
-bytes that decoding reads per second, as a share of the read bandwidth measured in the same pages in between. Beside the
-jitter of both programs stands the machine's own: that of fixed steps as long as Tern's which neither allocate nor wait for
+position, the time to load, from a process's start to its first token, and the peak resident set. Printed are medians, and the
+ratio to llama.cpp in its faster setting; the last column is the weight bytes that decoding reads per second, as a share of the
+read bandwidth measured in the same pages in between. Beside the jitter of both programs stands the machine's own: that of fixed steps as long as Tern's which neither allocate nor wait for
 another thread, computing in registers or reading as many bytes as the model has (jitter.cpp).
 
 `--server URL MODEL` measures a running server with OpenAI's interface, or Ollama's, instead (server.py).

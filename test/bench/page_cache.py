@@ -27,7 +27,7 @@ def read_whole(path: Path) -> None:
 
 @contextlib.contextmanager
 def held(path: Path) -> Iterator[bool]:
-    """The file's pages as one read in sequence leaves them, kept by the kernel meanwhile; False, with a message: they may go."""
+    """The file's pages as one read in sequence leaves them, locked meanwhile. False, with a message: they could not be."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.mmap.restype = ctypes.c_void_p
     libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]

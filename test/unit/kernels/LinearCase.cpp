@@ -4,6 +4,7 @@
 #include "compiler/Encoding/HalfFloat.h"
 #include "compiler/Encoding/WeightLayout.h"
 #include "test/unit/encoding/PackedView.h"
+#include <algorithm>
 #include <cmath>
 
 using namespace tern;
