@@ -7,6 +7,7 @@
 
 #include "compiler/Encoding/WeightLayout.h"
 #include "llvm/Support/Error.h"
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,12 @@ struct TargetInfo {
   bool dot4IsSigned = false; ///< its codes are i8 (sdot), else u8 (vpdpbusd); activations are i8
   bool broadcastsOperands = false; ///< arithmetic takes one number in memory for all lanes (EVEX)
   unsigned byteShuffle = 0;        ///< widest vector of bytes looked up in a table of 16; 0: none
+
+  /// Outputs of a linear layer that `rows` rows take together: enough independent sums to hide the
+  /// latency of the multiplications, few enough to stay in registers.
+  int outputsPerBlock(int rows) const {
+    return std::min(std::max(8 / rows, 1) * int(vectorBytes) / 4, int(layout.tileRows));
+  }
 };
 
 /// The named target ("host" picks the best this CPU has); the error lists the known names.

@@ -116,6 +116,7 @@ struct RowRange {
   int32_t block = 1;
   /// The variant takes blocks of the rows of a call, from `firstRow` on (VariantUse::Blocks).
   bool ofBlocks = false;
+  bool decodesOnce = false; ///< a step over K decodes its weights once for all rows
   /// The variant takes those items of #tern.expert_rows that have `block` rows, whatever T is.
   bool ofExperts = false;
   TernPhase phase = TERN_PHASE_WHOLE; ///< of attention (VariantUse::Phases)

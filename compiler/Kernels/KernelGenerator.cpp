@@ -24,15 +24,23 @@ bool hasExperts(KernelOp kernel) {
 
 /// Rows of a call from which on weights are decoded once for all rows, and the most rows that one
 /// such call takes: their sums take 8 KiB a part.
-constexpr int32_t manyRows = 16, mostRows = 64;
+constexpr int32_t manyRows = 12, mostRows = 64;
+
+/// A block of rows of a linear layer. Where it takes fewer outputs at a time than a tile has, it
+/// would walk several times through each tile, past half of it and more, which the processor does
+/// not fetch ahead (four rows of Q4_K took seven times as long as one on AVX2): it decodes once.
+RowRange rowBlock(int32_t rows, const TargetInfo &target) {
+  bool wholeTile = target.outputsPerBlock(rows) == int(target.layout.tileRows);
+  return {.min = rows, .max = rows, .block = rows, .ofBlocks = true, .decodesOnce = !wholeTile};
+}
 
 /// Linear layers take rows in blocks, and one row in a form of its own; other kernels loop over
 /// rows. Linear layers of experts have a variant for each size of items, attention for each phase.
-llvm::SmallVector<RowRange> rowRangesOf(KernelOp kernel, DimSymbol rows) {
+llvm::SmallVector<RowRange> rowRangesOf(KernelOp kernel, DimSymbol rows, const TargetInfo &target) {
   if (hasExperts(kernel)) {
     llvm::SmallVector<RowRange> ranges;
     for (int block : ExpertRowsLayout::blockOf)
-      ranges.push_back({block, block, block, /*ofBlocks=*/false, /*ofExperts=*/true});
+      ranges.push_back({.min = block, .max = block, .block = block, .ofExperts = true});
     return ranges;
   }
   if (kernel.find<AttentionOp>()) {
@@ -43,11 +51,14 @@ llvm::SmallVector<RowRange> rowRangesOf(KernelOp kernel, DimSymbol rows) {
   }
   if (!kernel.find<LinearOp>() || rows == DimSymbol::None)
     return {{1, INT32_MAX, 1}};
-  return {{1, 1, 1},
-          {manyRows, mostRows, 4, /*ofBlocks=*/true},
-          {4, 4, 4, /*ofBlocks=*/true},
-          {3, 3, 3, /*ofBlocks=*/true},
-          {2, 2, 2, /*ofBlocks=*/true}};
+  RowRange four = rowBlock(4, target), many = four;
+  many.min = manyRows;
+  many.max = mostRows;
+  many.decodesOnce = true;
+  // Apart from `many`, whose fewest rows say how far each fetches ahead: too far for many of them.
+  if (four.decodesOnce)
+    four.max = 8;
+  return {{1, 1, 1}, many, four, rowBlock(3, target), rowBlock(2, target)};
 }
 
 VariantUse useOf(KernelOp kernel, llvm::ArrayRef<RowRange> ranges) {
@@ -164,7 +175,7 @@ llvm::Expected<GeneratedKernel> generateKernel(KernelOp kernel, const TargetInfo
   Scheduler schedule = schedulerOf(target.family);
   if (!schedule)
     return inKernel(name, "no kernel schedules exist for the target family " + target.family);
-  llvm::SmallVector<RowRange> ranges = rowRangesOf(kernel, rowSymbolOf(kernel));
+  llvm::SmallVector<RowRange> ranges = rowRangesOf(kernel, rowSymbolOf(kernel), target);
   GeneratedKernel result{describeKernel(kernel, target), useOf(kernel, ranges), {}};
   for (RowRange range : ranges) {
     // Halide reports misuse by exceptions, which end here.

@@ -26,11 +26,11 @@
 //              and innerMinimum * |sum| at most 63 * 127 * 256 = 2,048,256, all far below 2^31;
 //              innerBound() checks it for what an encoding makes of it
 //
-// Many rows (RowRange::ofBlocks): a step over K decodes its codes once for all of them. Where every
-// product of a code and an inner scale fits a byte (uint2, u4: 0..45; int3, i6: -124..128, to which
-// 124 is added) the decoded byte is the product, and a super-group one dot product. The sum over
-// groups of a minimum times the activations' sum is one dot product of i16 pairs: sums of at most
-// 258 * 127 fit.
+// Many rows (RowRange::decodesOnce): a step over K decodes its codes once for all of them. Where
+// every product of a code and an inner scale fits a byte (uint2, u4: 0..45; int3, i6: -124..128, to
+// which 124 is added) the decoded byte is the product, and a super-group one dot product. The sum
+// over groups of a minimum times the activations' sum is one dot product of i16 pairs: sums of at
+// most 258 * 127 fit.
 #include "compiler/Kernels/LinearBuilder.h"
 
 using namespace mlir;

@@ -33,8 +33,7 @@ std::optional<int> scaledCodeOffset(const EncodingDesc &e, bool dot4IsSigned) {
 /// bytes for each element of a step.
 bool LinearBuilder::decodesOnce() const {
   constexpr unsigned mostElements = 1024;
-  return builder.rowRange().ofBlocks && builder.rowRange().max > builder.rowRange().block &&
-         weight.encoding.outerSize() <= mostElements;
+  return builder.rowRange().decodesOnce && weight.encoding.outerSize() <= mostElements;
 }
 
 void LinearBuilder::decodeOnce(const ActValue &x) {
@@ -106,14 +105,16 @@ void LinearBuilder::pairMinimums(const ActValue &x) {
 
 /// 0, and for each row other lines of the same group's weights in the next step are fetched to the
 /// cache: decoded once, they would else be waited for. The fewest rows of the variant fetch them
-/// all, but for less than half a line a row; more rows go on to what lies behind.
+/// all, but for an eighth at most; more rows go on to what lies behind.
 Expr LinearBuilder::fetchAhead() const {
   if (!stages.codes.defined())
     return 0;
   constexpr int line = 64;
   int bytes = int(weight.layout.outerBytes(weight.encoding)), rows = builder.rowRange().min;
   int step = bytes * int(weight.parts) * stages.chunk;
-  int perRow = std::max(1, (bytes / line + rows / 2) / rows);
+  int lines = bytes / line, perRow = std::max(1, (lines + rows / 2) / rows);
+  if (8 * perRow * rows < 7 * lines)
+    ++perRow;
   Expr zero = 0, number = row - builder.firstRow();
   for (int i = 0; i < perRow; ++i) {
     Expr at = perRow == 1 ? number * (bytes / rows) : (i * rows + number) * line;

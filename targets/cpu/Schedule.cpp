@@ -19,9 +19,9 @@ namespace {
 class Schedule {
 public:
   Schedule(KernelStages &stages, const TargetInfo &target)
-      : stages(stages), floatLanes(int(stages.singleRow ? 32 : target.vectorBytes) / 4),
-        lane(stages.lane), part(stages.part), tile(stages.tile), row(stages.row),
-        group(stages.group) {}
+      : stages(stages), target(target),
+        floatLanes(int(stages.singleRow ? 32 : target.vectorBytes) / 4), lane(stages.lane),
+        part(stages.part), tile(stages.tile), row(stages.row), group(stages.group) {}
 
   void rows();
   void linear(LinearStages &s);
@@ -57,12 +57,7 @@ private:
       if (v.name() == row.name())
         stage.unroll(row);
   }
-  /// Outputs that a block of rows takes together: enough independent sums to hide the latency of
-  /// the multiplications, few enough to stay in registers.
-  int lanesPerBlock() const {
-    int sums = std::max(8 / stages.rowBlock, 1);
-    return std::min(sums * floatLanes, 32);
-  }
+  int lanesPerBlock() const { return target.outputsPerBlock(stages.rowBlock); }
   /// Short loops over the lines of a group are unrolled.
   template <typename Stage> void unrollLines(Stage stage, const RVar &line, int lines) {
     if (lines <= 8)
@@ -77,6 +72,7 @@ private:
   void widened16(LinearStages &s, const LoopLevel &oneGroup);
 
   KernelStages &stages;
+  const TargetInfo &target;
   int floatLanes;
   Var lane, part, tile, row, group;
   Var vector{"vector"}, lanes{"lanes"};

@@ -15,10 +15,12 @@
 // Q4_0-AVX512: linear_0:{{.* }}vpdpbusd=1
 // Q4_0-AVXVNNI: linear_0:{{.* }}vpdpbusd=1
 // Q4_0-ARM: linear_0:{{.* }}sdot=1
-// Many rows decode once, ahead of the loop, and fetch what comes next; four share masks, and a load of activations
-// serves two vectors.
+// Many rows decode once, ahead of the loop, and fetch what comes next, and with narrow vectors three do; others share
+// masks. A load of activations serves two vectors.
 // Q4_0-AVX2: linear_0:{{.* }}prefetcht1=0.0625{{.* }}vpaddw=0.875 vpbroadcastd=0.562{{.* }}vpmaddubsw=1
-// Q4_0-AVX2: linear_0:{{.* }}vpand=0.25{{.* }}vpmaddubsw=1
+// Q4_0-AVX2: linear_0:{{.* }}prefetcht1=0.125{{.* }}vpaddw=0.875 vpbroadcastd=0.562{{.* }}vpmaddubsw=1
+// Q4_0-AVX2: linear_0:{{.* }}prefetcht1=0.188{{.* }}vpaddw=0.875 vpbroadcastd=0.562{{.* }}vpmaddubsw=1
+// Q4_0-AVX2: linear_0:{{.* }}vpand=0.5{{.* }}vpmaddubsw=1
 // Q4_0-AVX512: linear_0:{{.* }}prefetcht1=0.0625{{.* }}vmulps=0.25 vpbroadcastd=0.562 vpdpbusd=1{{ *$}}
 // Q4_0-AVX512: linear_0:{{.* }}vpandq=0.25{{.* }}vpdpbusd=1
 
