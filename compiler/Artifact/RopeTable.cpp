@@ -2,13 +2,14 @@
 // [-pi/4, pi/4].
 #include "compiler/Artifact/RopeTable.h"
 
+#include "compiler/Dialect/Tern/TernDialect.h"
 #include <cmath>
 
 namespace tern {
 
 namespace {
 
-constexpr uint64_t fineRows = 256;
+constexpr uint64_t fineRows = RopeTableAttr::fineRows;
 
 // An unevaluated sum, |low| <= ulp(high) / 2: about 106 bits.
 struct DoubleDouble {
@@ -78,7 +79,7 @@ CosineSine cosineSine(uint64_t multiplier, double frequency) {
 }
 
 uint64_t ropeTableRows(const RopeTableSource &table) {
-  return fineRows + (table.positions + fineRows - 1) / fineRows;
+  return uint64_t(RopeTableAttr::rowsOf(table.positions));
 }
 
 void ropeTableRow(const RopeTableSource &table, uint64_t row, float *values) {

@@ -19,7 +19,7 @@ using Halide::Var;
 namespace tern {
 namespace {
 
-constexpr int lowRows = 256; ///< rows of the table for p % 256
+constexpr int lowRows = RopeTableAttr::fineRows; ///< rows of the table for p % 256
 
 /// One rotary op on rows of `size` elements: heads of `headSize`, of which 2 * `frequencies` are
 /// rotated.

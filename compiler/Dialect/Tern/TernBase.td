@@ -124,6 +124,14 @@ def Tern_RopeTableAttr : Tern_Attr<"RopeTable", "rope_table"> {
   let parameters = (ins "uint64_t":$positions, "::mlir::FloatAttr":$magnitude,
                         "::mlir::DenseF64ArrayAttr":$frequencies);
   let assemblyFormat = "`<` struct(params) `>`";
+  let extraClassDeclaration = [{
+    /// Rows of the angles below 256 positions, before those of whole blocks of 256.
+    static constexpr int64_t fineRows = 256;
+    /// All rows of a table of so many positions.
+    static int64_t rowsOf(uint64_t positions) {
+      return fineRows + int64_t((positions + fineRows - 1) / fineRows);
+    }
+  }];
 }
 
 def Tern_PartsAttr : Tern_Attr<"Parts", "parts"> {

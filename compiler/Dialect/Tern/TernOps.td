@@ -247,8 +247,8 @@ def Tern_RopeOp : Tern_PureOp<"rope"> {
   let summary = "rotary position embedding";
   let description = [{
     Rotates the first 2 M elements of each head of x [T, heads * head_size] by the angles of the row's position
-    (Su et al., 2021); table is [L, M, 2] as `#tern.rope_table` describes, and positions outside of it take its first or
-    last row. `adjacent` pairs elements 2 i and 2 i + 1 (GGUF's `llama`), otherwise i and i + M (GPT-NeoX).
+    (Su et al., 2021); table is [L, M, 2] as `#tern.rope_table` describes, and positions outside of it count as the
+    first or last. `adjacent` pairs elements 2 i and 2 i + 1 (GGUF's `llama`), otherwise i and i + M (GPT-NeoX).
 
     A NaN makes both elements of its pair NaN; an infinity makes each infinite, or NaN where the angle's factor is 0 or
     two infinities cancel. Other elements are as without it.

@@ -10,9 +10,6 @@ using namespace tern;
 
 namespace {
 
-/// Rows of a table of rotations for single positions, before those for each so many.
-constexpr int64_t fineRows = 256;
-
 RankedTensorType tensorOf(Value value) { return cast<RankedTensorType>(value.getType()); }
 
 LogicalResult requireRank(Operation *op, StringRef name, RankedTensorType type, int64_t rank) {
@@ -71,10 +68,9 @@ LogicalResult WeightOp::verify() {
     return emitOpError() << "source must be #tern.file, #tern.rope_table or #tern.parts, got "
                          << getSource();
   if (auto table = dyn_cast<RopeTableAttr>(getSource())) {
-    int64_t rows =
-        fineRows + static_cast<int64_t>((table.getPositions() + fineRows - 1) / fineRows);
-    auto expected = RankedTensorType::get(
-        {rows, static_cast<int64_t>(table.getFrequencies().size()), 2}, type.getElementType());
+    auto expected = RankedTensorType::get({RopeTableAttr::rowsOf(table.getPositions()),
+                                           static_cast<int64_t>(table.getFrequencies().size()), 2},
+                                          type.getElementType());
     if (type != expected)
       return emitOpError() << "a rope table of " << table.getPositions() << " positions is "
                            << expected << ", got " << type;
@@ -282,9 +278,9 @@ LogicalResult RopeOp::verify() {
   if (2 * table.getDimSize(1) > headSize)
     return emitOpError() << "table rotates " << 2 * table.getDimSize(1) << " elements, a head has "
                          << headSize;
-  if (table.getDimSize(0) <= fineRows)
-    return emitOpError() << "table has " << table.getDimSize(0) << " rows, more than " << fineRows
-                         << " are needed";
+  if (table.getDimSize(0) <= RopeTableAttr::fineRows)
+    return emitOpError() << "table has " << table.getDimSize(0) << " rows, more than "
+                         << RopeTableAttr::fineRows << " are needed";
   return success();
 }
 

@@ -265,9 +265,9 @@ Value GraphBuilder::rope(Value x, double ownBase) {
     }
     RopeFrequencies rope = ropeFrequencies(settings);
     uint64_t covered = model.contextLength;
-    auto type = RankedTensorType::get(
-        {int64_t(256 + (covered + 255) / 256), int64_t(rope.frequencies.size()), 2},
-        builder.getF32Type());
+    auto type =
+        RankedTensorType::get({RopeTableAttr::rowsOf(covered), int64_t(rope.frequencies.size()), 2},
+                              builder.getF32Type());
     table = param(ownBase != 0 ? "rope.table.sliding" : "rope.table", type,
                   RopeTableAttr::get(builder.getContext(), covered,
                                      builder.getF64FloatAttr(rope.magnitude),
