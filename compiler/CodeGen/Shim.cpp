@@ -310,7 +310,7 @@ void ShimBuilder::emitRowsOfTask(Value *rows) {
     // A single last row is taken with the one before it.
     Value *least = builder.getInt32(smallest ? 1 : variant.minRows);
     Value *enters = builder.CreateICmpSGE(left, least);
-    if (!smallest && variant.maxRows == variant.block) // 5 rows are 3 and 2, not 4 and 1
+    if (!smallest && variant.minRows == variant.block) // 5 rows are 3 and 2, not 4 and 1
       enters = builder.CreateAnd(enters,
                                  builder.CreateICmpNE(left, builder.getInt32(variant.block + 1)));
     builder.CreateCondBr(enters, call, smaller);

@@ -29,6 +29,7 @@ constexpr int32_t manyRows = 12, mostRows = 64;
 /// A block of rows of a linear layer. Where it takes fewer outputs at a time than a tile has, it
 /// would walk several times through each tile, past half of it and more, which the processor does
 /// not fetch ahead (four rows of Q4_K took seven times as long as one on AVX2): it decodes once.
+/// Floats, groups too large to decode at once and items of experts walk so still.
 RowRange rowBlock(int32_t rows, const TargetInfo &target) {
   bool wholeTile = target.outputsPerBlock(rows) == int(target.layout.tileRows);
   return {.min = rows, .max = rows, .block = rows, .ofBlocks = true, .decodesOnce = !wholeTile};

@@ -57,7 +57,7 @@ struct KernelVariant {
   std::vector<ParameterBinding> parameters; ///< in the order of the function's parameters
   DimSymbol rows = DimSymbol::Tokens;       ///< the dimension that variants are chosen by
   int32_t minRows = 1, maxRows = INT32_MAX; ///< of that dimension, or of one call for its blocks
-  int32_t block = 1;                        ///< rows of a block, with Variants::Blocks
+  int32_t block = 1;                        ///< rows of a block, with VariantUse::Blocks
   /// Products may be fused into sums (compiler/CodeGen/FusedMultiplyAdd.h).
   bool fuseMultiplyAdd = false;
 };

@@ -108,7 +108,7 @@ public:
            name, shape.parts, shape.rows, shape.k, double(weightBytes) * 1e-6, rate * 1e-9,
            100 * rate / readRate, readRate * 1e-9, weights / median(l2) * 1e-9);
     printf("%31s relative to T=1 from memory:", "");
-    for (int tokens : {2, 3, 4, 6, 8, 12, 15, 16, 17, 24, 32, 48, maxRows}) {
+    for (int tokens : {2, 3, 4, 5, 6, 8, 12, 15, 16, 17, 24, 32, 48, maxRows}) {
       std::vector<double> several;
       for (int i = 0; i < repetitions; ++i)
         several.push_back(time(tokens, size_t(i) * 8, 8));

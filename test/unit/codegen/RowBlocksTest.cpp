@@ -4,6 +4,7 @@
 #include "compiler/CodeGen/ImageLinker.h"
 #include "compiler/CodeGen/ObjectEmitter.h"
 #include "gtest/gtest.h"
+#include <optional>
 
 using namespace tern;
 using llvm::Expected;
@@ -48,7 +49,9 @@ GeneratedKernel blocksKernel(llvm::ArrayRef<Rows> variants) {
   return kernel;
 }
 
-const Rows likeLinear[] = {{1, 1, 1}, {24, 64, 4}, {4, 4, 4}, {3, 3, 3}, {2, 2, 2}};
+// As linear layers have them, with wide and with narrow vectors.
+const Rows wide[] = {{1, 1, 1}, {12, 64, 4}, {4, 4, 4}, {3, 3, 3}, {2, 2, 2}};
+const Rows narrow[] = {{1, 1, 1}, {12, 64, 4}, {4, 8, 4}, {3, 3, 3}, {2, 2, 2}};
 
 /// The variant of each row of tasks 2 to 4, as a string of digits; the other tasks stay untouched.
 std::string variantsOf(TernKernelFunction function, int rows) {
@@ -68,29 +71,64 @@ std::string variantsOf(TernKernelFunction function, int rows) {
   return text;
 }
 
+/// A linked kernel of such variants.
+class Blocks {
+public:
+  explicit Blocks(llvm::ArrayRef<Rows> variants) { load(variants); }
+
+  TernKernelFunction function = nullptr; ///< null after a failure, which is recorded
+
+private:
+  void load(llvm::ArrayRef<Rows> variants) {
+    Expected<std::string> object = emitKernelCode(blocksKernel(variants), avx2(), EmitKind::Object);
+    if (!object)
+      return void(ADD_FAILURE() << toString(object.takeError()));
+    Expected<LinkedImage> linked = linkImage({{*object, "kernel"}});
+    if (!linked)
+      return void(ADD_FAILURE() << toString(linked.takeError()));
+    image.emplace(linked->bytes);
+    function = image->entry(linked->entries[0]);
+  }
+
+  std::optional<LoadedImage> image;
+};
+
 TEST(RowBlocks, TakeEveryRowCount) {
-  Expected<std::string> object = emitKernelCode(blocksKernel(likeLinear), avx2(), EmitKind::Object);
-  ASSERT_TRUE(bool(object)) << toString(object.takeError());
-  Expected<LinkedImage> linked = linkImage({{*object, "kernel"}});
-  ASSERT_TRUE(bool(linked)) << toString(linked.takeError());
-  LoadedImage image(linked->bytes);
-  TernKernelFunction kernel = image.entry(linked->entries[0]);
+  Blocks kernel(wide);
+  ASSERT_TRUE(kernel.function);
+  auto of = [&](int rows) { return variantsOf(kernel.function, rows); };
   auto many = [](int count) { return std::string(count, '2'); };
-  EXPECT_EQ(variantsOf(kernel, 1), "1");
-  EXPECT_EQ(variantsOf(kernel, 2), "55");
-  EXPECT_EQ(variantsOf(kernel, 3), "444");
-  EXPECT_EQ(variantsOf(kernel, 4), "3333");
-  EXPECT_EQ(variantsOf(kernel, 5), "44455");
-  EXPECT_EQ(variantsOf(kernel, 6), "333355");
-  EXPECT_EQ(variantsOf(kernel, 9), "333344455");
-  EXPECT_EQ(variantsOf(kernel, 23), std::string(20, '3') + "444");
-  EXPECT_EQ(variantsOf(kernel, 24), many(24));
-  EXPECT_EQ(variantsOf(kernel, 25), many(23) + "55"); // the last row with the one before it
-  EXPECT_EQ(variantsOf(kernel, 64), many(64));
-  EXPECT_EQ(variantsOf(kernel, 70), many(64) + "333355");
-  EXPECT_EQ(variantsOf(kernel, 88), many(88));
+  EXPECT_EQ(of(1), "1");
+  EXPECT_EQ(of(2), "55");
+  EXPECT_EQ(of(3), "444");
+  EXPECT_EQ(of(4), "3333");
+  EXPECT_EQ(of(5), "44455");
+  EXPECT_EQ(of(6), "333355");
+  EXPECT_EQ(of(9), "333344455");
+  EXPECT_EQ(of(11), "33333333444");
+  EXPECT_EQ(of(12), many(12));
+  EXPECT_EQ(of(13), many(11) + "55"); // the last row with the one before it
+  EXPECT_EQ(of(64), many(64));
+  EXPECT_EQ(of(70), many(64) + "333355");
+  EXPECT_EQ(of(76), many(76));
   for (int rows = 1; rows <= 140; ++rows)
-    EXPECT_EQ(variantsOf(kernel, rows).find('0'), std::string::npos) << rows;
+    EXPECT_EQ(of(rows).find('0'), std::string::npos) << rows;
+}
+
+TEST(RowBlocks, SeveralBlocksInOneCall) {
+  Blocks kernel(narrow);
+  ASSERT_TRUE(kernel.function);
+  auto of = [&](int rows) { return variantsOf(kernel.function, rows); };
+  EXPECT_EQ(of(4), "3333");
+  EXPECT_EQ(of(5), "44455");
+  EXPECT_EQ(of(7), "3333444");
+  EXPECT_EQ(of(8), "33333333");
+  EXPECT_EQ(of(9), "333333355");
+  EXPECT_EQ(of(11), "33333333444");
+  EXPECT_EQ(of(12), "222222222222");
+  EXPECT_EQ(of(69), std::string(64, '2') + "44455");
+  for (int rows = 1; rows <= 140; ++rows)
+    EXPECT_EQ(of(rows).find('0'), std::string::npos) << rows;
 }
 
 TEST(RowBlocks, RefuseRowsWithoutCode) {
