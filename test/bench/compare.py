@@ -7,8 +7,9 @@ engine is started afresh, its file in the page cache, locked there where the sys
 repacking weights at load, llama.cpp not repacking. Measured are prefill, single steps behind a prompt, their latency at one
 position, the time to load, from a process's start to its first token, and the peak resident set. Printed are medians, and the
 ratio to llama.cpp in its faster setting; the last column is the weight bytes that decoding reads per second, as a share of the
-read bandwidth measured in the same pages in between. Beside the jitter of both programs stands the machine's own: that of fixed steps as long as Tern's which neither allocate nor wait for
-another thread, computing in registers or reading as many bytes as the model has (jitter.cpp).
+read bandwidth measured in the same pages in between. Beside the jitter of both programs stands the machine's own: that of
+fixed steps as long as Tern's which neither allocate nor wait for another thread, computing in registers or reading as many
+bytes as the model has (jitter.cpp).
 
 `--server URL MODEL` measures a running server with OpenAI's interface, or Ollama's, instead (server.py).
 """
@@ -141,6 +142,8 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--show", type=Path, metavar="JSON", help="measure nothing, show what --json wrote")
     parser.add_argument("--server", nargs=2, metavar=("URL", "MODEL"), help="measure a running server")
     options = parser.parse_args()
+    if options.show and options.plot and served(read_rows(options.show)):
+        parser.error(f"--plot does not go with {options.show}, whose figures are a server's")
     if options.server:
         absent = object()
         given = parser.parse_args(namespace=argparse.Namespace(**dict.fromkeys(vars(options), absent)))
@@ -148,6 +151,16 @@ def parse_options() -> argparse.Namespace:
         if others := sorted(names - {"server", "repetitions", "json"}):
             parser.error(f"--{others[0]} does not go with --server; --repetitions and --json do")
     return options
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """What --json wrote."""
+    rows: list[dict[str, Any]] = json.loads(path.read_text())["rows"]
+    return rows
+
+
+def served(rows: list[dict[str, Any]]) -> bool:
+    return any("server" in row for row in rows)
 
 
 def print_speeds(row: dict[str, Any]) -> None:
@@ -177,9 +190,10 @@ def main() -> None:
         measure_served(options)
         return
     if options.show:
-        shown = json.loads(options.show.read_text())["rows"]
-        if "server" in shown[0]:
-            print_speeds(shown[0])
+        shown = read_rows(options.show)
+        if served(shown):
+            for row in shown:
+                print_speeds(row)
             return
         rows = [Row(**row) for row in shown]
     else:

@@ -19,6 +19,7 @@ import statistics
 import sys
 from pathlib import Path
 
+from bench_models import ENCODINGS
 from report import (
     MACHINE,
     TERN,
@@ -77,7 +78,10 @@ def interval(values: list[float]) -> str:
 
 
 def summary(rows: list[Row]) -> str:
-    """With the most threads: decoding, prefill of the shortest prompt, and the span of the starts."""
+    """With the most threads: decoding, prefill of the shortest prompt, and the span of the starts.
+
+    Of encodings that the peer computes one value at a time nothing but its speed is said, and why.
+    """
     if len({row["shape"] for row in rows}) > 1:
         raise PublishError("a summary shows one model, these figures are of several")
     most = [row for row in rows if row["threads"] == max(row["threads"] for row in rows)]
@@ -93,8 +97,12 @@ def summary(rows: list[Row]) -> str:
     start = "start to first token"
     starts = interval([median(row, TERN, start) for row in most])
     text = f"From a process's start to its first token: {starts} ms"
-    peers = [median(row, peer, start) for row in most if (peer := better_peer(row, start))]
+    slow = {row["encoding"]: row["encoding"].upper() for row in most if ENCODINGS[row["encoding"]].brief}
+    compared = [row for row in most if row["encoding"] not in slow]
+    peers = [median(row, peer, start) for row in compared if (peer := better_peer(row, start))]
     text += f", llama.cpp at its leanest {interval(peers)} ms." if peers else "."
+    if slow:
+        text += f" llama.cpp computes {' and '.join(slow.values())} one value at a time on x86."
     return markdown_table(["tokens/s", "tern", "llama.cpp", "ratio"], cells) + "\n\n" + text
 
 

@@ -68,6 +68,9 @@ def ask_ollama(url: str, model: str, prompt: str, tokens: int, clock: Clock) -> 
         raise ServerError(f"{url}: {report.get('error', 'no figures in the answer')}")
     if report["eval_count"] < 2:
         raise ShortAnswerError(f"{url}: fewer than two tokens in the answer")
+    for duration in ("prompt_eval_duration", "eval_duration"):
+        if report[duration] <= 0:
+            raise ServerError(f"{url}: says that {duration} is {report[duration]}")
     return (
         report["prompt_eval_count"] * 1e9 / report["prompt_eval_duration"],
         report["eval_count"] * 1e9 / report["eval_duration"],
