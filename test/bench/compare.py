@@ -139,11 +139,11 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "bench", help="keeps models and artifacts")
     parser.add_argument("--json", type=Path, help="write all values here")
     parser.add_argument("--plot", type=Path, help="draw speeds into this file (.svg, .png)")
-    parser.add_argument("--show", type=Path, metavar="JSON", help="measure nothing, show what --json wrote")
+    parser.add_argument("--show", type=read_rows, metavar="JSON", help="measure nothing, show what --json wrote")
     parser.add_argument("--server", nargs=2, metavar=("URL", "MODEL"), help="measure a running server")
     options = parser.parse_args()
-    if options.show and options.plot and served(read_rows(options.show)):
-        parser.error(f"--plot does not go with {options.show}, whose figures are a server's")
+    if options.show and options.plot and served(options.show):
+        parser.error("--plot does not go with --show of a server's figures")
     if options.server:
         absent = object()
         given = parser.parse_args(namespace=argparse.Namespace(**dict.fromkeys(vars(options), absent)))
@@ -153,9 +153,12 @@ def parse_options() -> argparse.Namespace:
     return options
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
+def read_rows(path: str) -> list[dict[str, Any]]:
     """What --json wrote."""
-    rows: list[dict[str, Any]] = json.loads(path.read_text())["rows"]
+    try:
+        rows: list[dict[str, Any]] = json.loads(Path(path).read_text())["rows"]
+    except (OSError, ValueError, KeyError) as error:
+        raise argparse.ArgumentTypeError(f"no figures in {path}: {error!r}") from error
     return rows
 
 
@@ -184,18 +187,17 @@ def measure_served(options: argparse.Namespace) -> None:
 
 def main() -> None:
     options = parse_options()
-    if platform.machine() != "x86_64" and not (options.server or options.show):
+    if platform.machine() != "x86_64" and not options.server and options.show is None:
         sys.exit("compare.py: measures the read bandwidth with AVX2; run it on x86-64")
     if options.server:
         measure_served(options)
         return
-    if options.show:
-        shown = read_rows(options.show)
-        if served(shown):
-            for row in shown:
+    if options.show is not None:
+        if served(options.show):
+            for row in options.show:
                 print_speeds(row)
             return
-        rows = [Row(**row) for row in shown]
+        rows = [Row(**row) for row in options.show]
     else:
         rows = measure_all(options)
         if options.json:

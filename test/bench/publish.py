@@ -97,12 +97,12 @@ def summary(rows: list[Row]) -> str:
     start = "start to first token"
     starts = interval([median(row, TERN, start) for row in most])
     text = f"From a process's start to its first token: {starts} ms"
-    slow = {row["encoding"]: row["encoding"].upper() for row in most if ENCODINGS[row["encoding"]].brief}
-    compared = [row for row in most if row["encoding"] not in slow]
+    slow = [row["encoding"].upper() for row in most if ENCODINGS[row["encoding"]].brief]
+    compared = [row for row in most if not ENCODINGS[row["encoding"]].brief]
     peers = [median(row, peer, start) for row in compared if (peer := better_peer(row, start))]
     text += f", llama.cpp at its leanest {interval(peers)} ms." if peers else "."
     if slow:
-        text += f" llama.cpp computes {' and '.join(slow.values())} one value at a time on x86."
+        text += f" llama.cpp computes {' and '.join(slow)} one value at a time on x86."
     return markdown_table(["tokens/s", "tern", "llama.cpp", "ratio"], cells) + "\n\n" + text
 
 

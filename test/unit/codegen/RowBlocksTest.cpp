@@ -4,7 +4,6 @@
 #include "compiler/CodeGen/ImageLinker.h"
 #include "compiler/CodeGen/ObjectEmitter.h"
 #include "gtest/gtest.h"
-#include <optional>
 
 using namespace tern;
 using llvm::Expected;
@@ -71,64 +70,48 @@ std::string variantsOf(TernKernelFunction function, int rows) {
   return text;
 }
 
-/// A linked kernel of such variants.
-class Blocks {
-public:
-  explicit Blocks(llvm::ArrayRef<Rows> variants) { load(variants); }
+/// By which variants such a kernel computes those counts of rows; no row of any count is left out.
+void expectVariants(llvm::ArrayRef<Rows> variants,
+                    std::initializer_list<std::pair<int, std::string>> expected) {
+  Expected<std::string> object = emitKernelCode(blocksKernel(variants), avx2(), EmitKind::Object);
+  ASSERT_TRUE(bool(object)) << toString(object.takeError());
+  Expected<LinkedImage> linked = linkImage({{*object, "kernel"}});
+  ASSERT_TRUE(bool(linked)) << toString(linked.takeError());
+  LoadedImage image(linked->bytes);
+  TernKernelFunction kernel = image.entry(linked->entries[0]);
+  for (const auto &[rows, text] : expected)
+    EXPECT_EQ(variantsOf(kernel, rows), text) << rows;
+  for (int rows = 1; rows <= 140; ++rows)
+    EXPECT_EQ(variantsOf(kernel, rows).find('0'), std::string::npos) << rows;
+}
 
-  TernKernelFunction function = nullptr; ///< null after a failure, which is recorded
-
-private:
-  void load(llvm::ArrayRef<Rows> variants) {
-    Expected<std::string> object = emitKernelCode(blocksKernel(variants), avx2(), EmitKind::Object);
-    if (!object)
-      return void(ADD_FAILURE() << toString(object.takeError()));
-    Expected<LinkedImage> linked = linkImage({{*object, "kernel"}});
-    if (!linked)
-      return void(ADD_FAILURE() << toString(linked.takeError()));
-    image.emplace(linked->bytes);
-    function = image->entry(linked->entries[0]);
-  }
-
-  std::optional<LoadedImage> image;
-};
+std::string many(int count) { return std::string(count, '2'); }
 
 TEST(RowBlocks, TakeEveryRowCount) {
-  Blocks kernel(wide);
-  ASSERT_TRUE(kernel.function);
-  auto of = [&](int rows) { return variantsOf(kernel.function, rows); };
-  auto many = [](int count) { return std::string(count, '2'); };
-  EXPECT_EQ(of(1), "1");
-  EXPECT_EQ(of(2), "55");
-  EXPECT_EQ(of(3), "444");
-  EXPECT_EQ(of(4), "3333");
-  EXPECT_EQ(of(5), "44455");
-  EXPECT_EQ(of(6), "333355");
-  EXPECT_EQ(of(9), "333344455");
-  EXPECT_EQ(of(11), "33333333444");
-  EXPECT_EQ(of(12), many(12));
-  EXPECT_EQ(of(13), many(11) + "55"); // the last row with the one before it
-  EXPECT_EQ(of(64), many(64));
-  EXPECT_EQ(of(70), many(64) + "333355");
-  EXPECT_EQ(of(76), many(76));
-  for (int rows = 1; rows <= 140; ++rows)
-    EXPECT_EQ(of(rows).find('0'), std::string::npos) << rows;
+  expectVariants(wide, {{1, "1"},
+                        {2, "55"},
+                        {3, "444"},
+                        {4, "3333"},
+                        {5, "44455"},
+                        {6, "333355"},
+                        {9, "333344455"},
+                        {11, "33333333444"},
+                        {12, many(12)},
+                        {13, many(11) + "55"}, // the last row with the one before it
+                        {64, many(64)},
+                        {70, many(64) + "333355"},
+                        {76, many(76)}});
 }
 
 TEST(RowBlocks, SeveralBlocksInOneCall) {
-  Blocks kernel(narrow);
-  ASSERT_TRUE(kernel.function);
-  auto of = [&](int rows) { return variantsOf(kernel.function, rows); };
-  EXPECT_EQ(of(4), "3333");
-  EXPECT_EQ(of(5), "44455");
-  EXPECT_EQ(of(7), "3333444");
-  EXPECT_EQ(of(8), "33333333");
-  EXPECT_EQ(of(9), "333333355");
-  EXPECT_EQ(of(11), "33333333444");
-  EXPECT_EQ(of(12), "222222222222");
-  EXPECT_EQ(of(69), std::string(64, '2') + "44455");
-  for (int rows = 1; rows <= 140; ++rows)
-    EXPECT_EQ(of(rows).find('0'), std::string::npos) << rows;
+  expectVariants(narrow, {{4, "3333"},
+                          {5, "44455"},
+                          {7, "3333444"},
+                          {8, "33333333"},
+                          {9, "333333355"},
+                          {11, "33333333444"},
+                          {12, many(12)},
+                          {69, many(64) + "44455"}});
 }
 
 TEST(RowBlocks, RefuseRowsWithoutCode) {

@@ -148,7 +148,7 @@ constexpr Fill fills[] = {Fill::Random, Fill::AllExtreme, Fill::OtherExtreme,
 
 /// Random, and beside it one of the others in turn; all at the ends of the ways of doing rows.
 std::vector<Fill> fillsOf(int rows) {
-  if (llvm::is_contained({1, 2, 3, 4, 5, 8, 9, 11, 12, 13, 64, 65, 70}, rows))
+  if (llvm::is_contained({1, 2, 3, 4, 5, 8, 9, 11, 12, 13, 15, 16, 17, 64, 65, 70}, rows))
     return {std::begin(fills), std::end(fills)};
   return {Fill::Random, fills[1 + rows % (std::size(fills) - 1)]};
 }
@@ -161,7 +161,7 @@ TEST_P(Linear, MatchesReferenceBitForBit) {
   if (!kernel.ready)
     return;
   for (Fill fill : fills)
-    for (int t : {1, 2, 3, 4, 28}) { // one row, blocks of 2, 3 and 4, rows that share codes
+    for (int t : {1, 2, 3, 4, 5, 28}) { // one row, blocks of 2, 3 and 4, rows that share codes
       SCOPED_TRACE("fill " + std::to_string(int(fill)) + ", T = " + std::to_string(t));
       check(kernel, named.layer, fill, t, /*capacity=*/t, /*chunk=*/0);
     }
